@@ -2,7 +2,12 @@ module tranche
 
 go 1.26.0
 
-require github.com/google/uuid v1.6.0
+require (
+	github.com/google/uuid v1.6.0
+	go.uber.org/zap v1.28.0
+)
+
+require go.uber.org/multierr v1.10.0 // indirect
 
 require (
 	github.com/apache/arrow-go/v18 v18.8.0

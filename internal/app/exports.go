@@ -1,0 +1,185 @@
+// Package app holds the use cases: what the API, the command line and the reconciler do to exports, runs and backfills.
+//
+// It depends on small interfaces over the database and Temporal. The database is written first and is the truth;
+// Temporal is its projection and is repaired by the Reconciler. Refusals are *Problem.
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"tranche/batch"
+	"tranche/destinations"
+)
+
+// ExportStore is what Exports needs of the database.
+type ExportStore interface {
+	CreateExport(ctx context.Context, e batch.Export) error
+	Export(ctx context.Context, teamID int64, id uuid.UUID) (batch.Export, error)
+	ListExports(ctx context.Context, teamID int64, limit, offset int) ([]batch.Export, int64, error)
+	UpdateExport(ctx context.Context, teamID int64, id uuid.UUID, change func(*batch.Export) error) (batch.Export, error)
+	MarkScheduled(ctx context.Context, id uuid.UUID, revision int64) error
+}
+
+// Schedules is the projection of exports into Temporal.
+type Schedules interface {
+	// Put creates or updates the schedule of an export so that it equals the definition. It is idempotent.
+	Put(ctx context.Context, e batch.Export) error
+	// Remove deletes the schedule; it is no error when there is none.
+	Remove(ctx context.Context, exportID uuid.UUID) error
+}
+
+// A Logger writes lines that the customer sees.
+type Logger interface {
+	Log(entry batch.LogEntry)
+}
+
+// Exports are the use cases of batch exports.
+type Exports struct {
+	Store     ExportStore
+	Schedules Schedules
+	Plugins   *destinations.Registry
+	Runs      *Runs
+	Backfills *Backfills
+	Logs      Logger
+	Log       *zap.Logger
+	Now       func() time.Time
+}
+
+// A Draft is an export that a caller wants to have.
+type Draft struct {
+	Name        string
+	Model       batch.Model // empty = events
+	Destination DestinationDraft
+	Interval    string // empty = hour
+	Timezone    string // empty = UTC
+	OffsetDay   *int
+	OffsetHour  *int
+	StartAt     *time.Time
+	EndAt       *time.Time
+	Paused      bool
+}
+
+// A DestinationDraft is a destination as sent.
+type DestinationDraft struct {
+	Type        string
+	Config      map[string]any
+	Integration *int64
+}
+
+// Create validates the draft, stores the export and puts its schedule. When Temporal does not answer, the export exists
+// all the same and the reconciler puts its schedule.
+func (s *Exports) Create(ctx context.Context, teamID, userID int64, d Draft) (batch.Export, error) {
+	e, err := s.exportOf(d)
+	if err != nil {
+		return batch.Export{}, err
+	}
+	now := s.Now().UTC().Truncate(time.Microsecond)
+	e.ID, e.TeamID, e.LastModifiedBy = newID(), teamID, userID
+	e.CreatedAt, e.LastUpdatedAt, e.Revision = now, now, 1
+	if err := s.Store.CreateExport(ctx, e); err != nil {
+		return batch.Export{}, err
+	}
+	s.schedule(ctx, e)
+	return e, nil
+}
+
+// Get returns an export of the team, or a Problem of kind NotFound.
+func (s *Exports) Get(ctx context.Context, teamID int64, id uuid.UUID) (batch.Export, error) {
+	e, err := s.Store.Export(ctx, teamID, id)
+	return e, missing(err, "Not found.")
+}
+
+// List returns a page of the team's exports, newest first, and how many there are.
+func (s *Exports) List(ctx context.Context, teamID int64, limit, offset int) ([]batch.Export, int64, error) {
+	return s.Store.ListExports(ctx, teamID, limit, offset)
+}
+
+// Pause stops the schedule; runs under way go on. An export that is paused stays as it is.
+func (s *Exports) Pause(ctx context.Context, teamID, userID int64, id uuid.UUID) (batch.Export, error) {
+	return s.change(ctx, teamID, id, func(e *batch.Export) error {
+		if e.Paused {
+			return batch.ErrUnchanged
+		}
+		now := s.Now().UTC().Truncate(time.Microsecond)
+		e.Paused, e.LastPausedAt, e.LastModifiedBy = true, &now, userID
+		return nil
+	})
+}
+
+// Unpause resumes the schedule. With backfill, what was due while the export was paused is backfilled.
+func (s *Exports) Unpause(ctx context.Context, teamID, userID int64, id uuid.UUID, backfill bool) (batch.Export, error) {
+	var pausedAt *time.Time
+	e, err := s.change(ctx, teamID, id, func(e *batch.Export) error {
+		if !e.Paused {
+			return batch.ErrUnchanged
+		}
+		pausedAt = e.LastPausedAt
+		e.Paused, e.LastModifiedBy = false, userID
+		return nil
+	})
+	if err != nil || !backfill || pausedAt == nil {
+		return e, err
+	}
+	return e, s.Backfills.cover(ctx, e, batch.Interval{Start: *pausedAt, End: e.LastUpdatedAt})
+}
+
+// Delete hides the export, stops its schedule and cancels its backfills and runs. Its runs stay in the database.
+func (s *Exports) Delete(ctx context.Context, teamID, userID int64, id uuid.UUID) error {
+	e, err := s.Store.UpdateExport(ctx, teamID, id, func(e *batch.Export) error {
+		e.Deleted, e.Paused, e.LastModifiedBy = true, true, userID
+		return nil
+	})
+	if err != nil {
+		return missing(err, "Not found.")
+	}
+	if err := s.Schedules.Remove(ctx, e.ID); err != nil {
+		s.Log.Warn("The schedule of a deleted export is still there; the reconciler will remove it.",
+			zap.Stringer("batch_export_id", e.ID), zap.Error(err))
+	} else if err := s.Store.MarkScheduled(ctx, e.ID, e.Revision); err != nil {
+		return err
+	}
+	if err := s.Backfills.cancelAll(ctx, e.ID); err != nil {
+		return err
+	}
+	return s.Runs.cancelAll(ctx, e.ID, nil)
+}
+
+// change updates the export and its schedule.
+func (s *Exports) change(ctx context.Context, teamID int64, id uuid.UUID, change func(*batch.Export) error) (batch.Export, error) {
+	e, err := s.Store.UpdateExport(ctx, teamID, id, change)
+	if err != nil {
+		return batch.Export{}, missing(err, "Not found.")
+	}
+	if e.ScheduledRevision < e.Revision {
+		s.schedule(ctx, e)
+	}
+	return e, nil
+}
+
+// schedule projects e into Temporal. A failure is left to the reconciler: the database is the truth.
+func (s *Exports) schedule(ctx context.Context, e batch.Export) {
+	err := s.Schedules.Put(ctx, e)
+	if err == nil {
+		err = s.Store.MarkScheduled(ctx, e.ID, e.Revision)
+	}
+	if err != nil {
+		s.Log.Warn("The schedule is not up to date; the reconciler will put it.",
+			zap.Stringer("batch_export_id", e.ID), zap.Error(err))
+	}
+}
+
+// missing turns batch.ErrNotFound into a Problem.
+func missing(err error, detail string) error {
+	if errors.Is(err, batch.ErrNotFound) {
+		return notFound(detail)
+	}
+	return err
+}
+
+// newID returns a time-ordered id.
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
