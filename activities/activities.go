@@ -78,10 +78,10 @@ type Logger interface {
 
 // Metrics counts what the activities do.
 type Metrics interface {
-	RunFinished(status batch.RunStatus, destination string, model batch.Model)
+	RunEnded(status batch.RunStatus, destination string, model batch.Model)
 	Delivered(destination string, model batch.Model, rows, bytes int64)
 	LateRows(n int64)
-	Retried(code batch.Code)
+	ActivityRetried(code batch.Code)
 }
 
 // Limits are the times of the protocol.

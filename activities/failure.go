@@ -18,7 +18,7 @@ import (
 // and gives Temporal an error that holds no cause: causes may quote rows or hosts, and histories are for ever.
 func (a *Activities) guard(ctx context.Context, runID uuid.UUID, m *meter, work func(ctx context.Context) error) error {
 	stop := beat(ctx, a.Limits.Heartbeat, m)
-	err := work(ctx)
+	err := a.recovered(ctx, work)
 	stop()
 	if err == nil {
 		return nil
@@ -28,6 +28,17 @@ func (a *Activities) guard(ctx context.Context, runID uuid.UUID, m *meter, work 
 	}
 	a.record(context.WithoutCancel(ctx), runID, err)
 	return applicationError(err)
+}
+
+// recovered turns a panic into an error of ours: its text may quote rows, so it must not reach a history.
+func (a *Activities) recovered(ctx context.Context, work func(ctx context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.Log.Error("An activity panicked.", zap.Any("panic", p), zap.Stack("stack"))
+			err = batch.Errorf(batch.CodeInternal, fmt.Errorf("panic: %v", p), "%s", batch.InternalMessage)
+		}
+	}()
+	return work(ctx)
 }
 
 // record writes the failed try to the run and to its log.
@@ -42,7 +53,7 @@ func (a *Activities) record(ctx context.Context, runID uuid.UUID, err error) {
 	if code.Retryable() {
 		t := a.Now().UTC().Add(retryDelay(err, info))
 		next = &t
-		a.Metrics.Retried(code)
+		a.Metrics.ActivityRetried(code)
 	}
 	r, saveErr := a.Store.UpdateRun(ctx, runID, func(r *batch.Run) error {
 		if r.Status.Final() {

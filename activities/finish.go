@@ -109,7 +109,7 @@ func (a *Activities) count(ctx context.Context, r batch.Run) {
 	if e, err := a.Store.ExportByID(ctx, r.ExportID); err == nil {
 		destination, model = e.Destination.Type, e.Model
 	}
-	a.Metrics.RunFinished(r.Status, destination, model)
+	a.Metrics.RunEnded(r.Status, destination, model)
 }
 
 // discard aborts what the run staged. A failure is left to the sweep: the run is over all the same.

@@ -1,9 +1,12 @@
 package workflows
 
 import (
+	"context"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -67,3 +70,22 @@ func inherited(ctx workflow.Context) temporal.SearchAttributes {
 
 // catchupWindow is how long an outage may last without intervals being lost.
 const catchupWindow = 30 * 24 * time.Hour
+
+// EnsureSearchAttributes registers the attributes that the namespace lacks.
+func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
+	have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		return unavailable("list search attributes", err)
+	}
+	missing := SearchAttributes()
+	for name := range have.GetCustomAttributes() {
+		delete(missing, name)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+		Namespace: namespace, SearchAttributes: missing,
+	})
+	return unavailable("add search attributes", err)
+}
