@@ -2,7 +2,23 @@ module tranche
 
 go 1.26.0
 
-require github.com/google/uuid v1.6.0
+require (
+	github.com/andybalholm/brotli v1.2.8
+	github.com/google/uuid v1.6.0
+	github.com/klauspost/compress v1.20.3
+)
+
+require (
+	github.com/apache/thrift v0.24.0 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/pierrec/lz4/v4 v4.1.29 // indirect
+	golang.org/x/net v0.58.0 // indirect
+	golang.org/x/sync v0.22.0 // indirect
+	golang.org/x/text v0.41.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260526163538-3dc84a4a5aaa // indirect
+	google.golang.org/grpc v1.83.2 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
+)
 
 require (
 	github.com/apache/arrow-go/v18 v18.8.0
