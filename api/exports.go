@@ -1,0 +1,277 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"tranche/batch"
+	"tranche/internal/app"
+)
+
+// latestRuns is how many runs an export shows.
+const latestRuns = 10
+
+// An exportBody is a batch export as clients see it. Fields of models that this server lacks are always null.
+type exportBody struct {
+	ID              uuid.UUID        `json:"id"`
+	TeamID          int64            `json:"team_id"`
+	Name            string           `json:"name"`
+	Model           batch.Model      `json:"model"`
+	Destination     destinationBody  `json:"destination"`
+	Interval        batch.Frequency  `json:"interval"`
+	Paused          bool             `json:"paused"`
+	CreatedAt       instant          `json:"created_at"`
+	LastUpdatedAt   instant          `json:"last_updated_at"`
+	LastPausedAt    *instant         `json:"last_paused_at"`
+	StartAt         *instant         `json:"start_at"`
+	EndAt           *instant         `json:"end_at"`
+	LatestRuns      []runBody        `json:"latest_runs"`
+	HogQLQuery      *string          `json:"hogql_query"`
+	HogQLModifiers  map[string]any   `json:"hogql_modifiers"`
+	PrimaryKey      []string         `json:"primary_key"`
+	VersionKey      []string         `json:"version_key"`
+	IncrementalMode string           `json:"incremental_mode"`
+	Schema          map[string]any   `json:"schema"`
+	Filters         []map[string]any `json:"filters"`
+	Timezone        string           `json:"timezone"`
+	OffsetDay       *int             `json:"offset_day"`
+	OffsetHour      *int             `json:"offset_hour"`
+}
+
+type destinationBody struct {
+	Type        string         `json:"type"`
+	Config      map[string]any `json:"config"`
+	Integration *int64         `json:"integration"`
+}
+
+// exportBody is what is shown of an export.
+func (s *Server) exportBody(e batch.Export, runs []batch.Run) exportBody {
+	body := exportBody{
+		ID: e.ID, TeamID: e.TeamID, Name: e.Name, Model: e.Model,
+		Destination: destinationBody{Type: e.Destination.Type, Config: s.redacted(e.Destination), Integration: e.Destination.Integration},
+		Interval:    e.Frequency, Paused: e.Paused,
+		CreatedAt: instant(e.CreatedAt), LastUpdatedAt: instant(e.LastUpdatedAt), LastPausedAt: instantOf(e.LastPausedAt),
+		StartAt: instantOf(e.StartAt), EndAt: instantOf(e.EndAt),
+		LatestRuns: each(runs, s.runBody), IncrementalMode: incrementalAppend, Timezone: e.Timezone,
+	}
+	if e.Frequency == batch.Weekly {
+		body.OffsetDay = orZero(e.OffsetDay)
+	}
+	if e.Frequency.InLocalTime() {
+		body.OffsetHour = orZero(e.OffsetHour)
+	}
+	return body
+}
+
+// redacted is what may be shown of a destination's settings: nothing when its plugin is gone, since only the plugin
+// knows the secrets.
+func (s *Server) redacted(d batch.Destination) map[string]any {
+	plugin, ok := s.Exports.Plugins.Plugin(d.Type)
+	if !ok {
+		return map[string]any{}
+	}
+	return plugin.Redact(d.Config)
+}
+
+func orZero(n *int) *int {
+	if n == nil {
+		return new(int)
+	}
+	return n
+}
+
+// listExports answers with a page of the project's exports, newest first.
+func (s *Server) listExports(c *gin.Context, who caller) (int, any, error) {
+	p, err := s.params(c, who)
+	if err != nil {
+		return 0, nil, err
+	}
+	limit := min(p.number("limit", defaultLimit, 1), maxLimit)
+	offset := p.number("offset", 0, 0)
+	if err := p.problem(); err != nil {
+		return 0, nil, err
+	}
+	exports, count, err := s.Exports.List(c.Request.Context(), who.teamID, limit, offset)
+	if err != nil {
+		return 0, nil, err
+	}
+	results, err := s.exportBodies(c.Request.Context(), exports)
+	if err != nil {
+		return 0, nil, err
+	}
+	page := countedPage[exportBody]{Count: count, Results: results}
+	page.Next, page.Previous = s.offsetLinks(c, p, limit, offset, count)
+	return http.StatusOK, page, nil
+}
+
+// exportBodies adds the newest runs to exports.
+func (s *Server) exportBodies(ctx context.Context, exports []batch.Export) ([]exportBody, error) {
+	if len(exports) == 0 {
+		return []exportBody{}, nil
+	}
+	ids := each(exports, func(e batch.Export) uuid.UUID { return e.ID })
+	runs, err := s.Runs.Latest(ctx, ids, latestRuns)
+	if err != nil {
+		return nil, err
+	}
+	return each(exports, func(e batch.Export) exportBody { return s.exportBody(e, runs[e.ID]) }), nil
+}
+
+// createExport makes an export.
+func (s *Server) createExport(c *gin.Context, who caller) (int, any, error) {
+	f, err := decode(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	draft := draftOf(f, who)
+	if err := f.problem(); err != nil {
+		return 0, nil, err
+	}
+	e, err := s.Exports.Create(c.Request.Context(), who.teamID, who.userID, draft)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusCreated, s.exportBody(e, nil), nil
+}
+
+// getExport answers with one export.
+func (s *Server) getExport(c *gin.Context, who caller) (int, any, error) {
+	id, err := pathID(c, "id")
+	if err != nil {
+		return 0, nil, err
+	}
+	e, err := s.Exports.Get(c.Request.Context(), who.teamID, id)
+	if err != nil {
+		return 0, nil, err
+	}
+	bodies, err := s.exportBodies(c.Request.Context(), []batch.Export{e})
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, bodies[0], nil
+}
+
+// deleteExport hides an export and ends what it does.
+func (s *Server) deleteExport(c *gin.Context, who caller) (int, any, error) {
+	id, err := pathID(c, "id")
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusNoContent, nil, s.Exports.Delete(c.Request.Context(), who.teamID, who.userID, id)
+}
+
+type pausedBody struct {
+	Paused bool `json:"paused"`
+}
+
+// pauseExport stops an export's schedule. The body is ignored.
+func (s *Server) pauseExport(c *gin.Context, who caller) (int, any, error) {
+	id, err := pathID(c, "id")
+	if err != nil {
+		return 0, nil, err
+	}
+	_, err = s.Exports.Pause(c.Request.Context(), who.teamID, who.userID, id)
+	return http.StatusOK, pausedBody{Paused: true}, err
+}
+
+// unpauseExport resumes an export's schedule, and backfills what was missed when asked to.
+func (s *Server) unpauseExport(c *gin.Context, who caller) (int, any, error) {
+	id, err := pathID(c, "id")
+	if err != nil {
+		return 0, nil, err
+	}
+	f, err := decode(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	backfill := f.boolean("backfill", optional)
+	if err := f.problem(); err != nil {
+		return 0, nil, err
+	}
+	_, err = s.Exports.Unpause(c.Request.Context(), who.teamID, who.userID, id, backfill)
+	return http.StatusOK, pausedBody{Paused: false}, err
+}
+
+const (
+	maxName           = 255 // characters
+	incrementalAppend = "APPEND"
+	incrementalMerge  = "MERGE"
+)
+
+// models are the models that clients may name; those that this server lacks are refused by the use case.
+var models = []batch.Model{batch.ModelEvents, batch.ModelPersons, batch.ModelSessions, batch.ModelHogQL}
+
+// draftOf reads an export from the form, in the order in which problems are told. Unknown fields are ignored.
+func draftOf(f *form, who caller) app.Draft {
+	var d app.Draft
+	d.Name = f.text("name", required, maxName)
+	d.Model = batch.Model(f.choice("model", nullable, func(s string) bool { return slices.Contains(models, batch.Model(s)) }))
+	d.Destination = destinationOf(f)
+	d.Interval = f.choice("interval", optional, func(s string) bool { _, ok := batch.ParseFrequency(s); return ok })
+	d.Paused = f.boolean("paused", optional)
+	f.instant("last_paused_at", nullable, who.zone) // the service knows better when it was paused
+	d.StartAt = f.instant("start_at", nullable, who.zone)
+	d.EndAt = f.instant("end_at", nullable, who.zone)
+	refuseModelFields(f, d.Model)
+	d.Timezone = f.choice("timezone", nullable, func(s string) bool { _, err := batch.LoadLocation(s); return err == nil })
+	d.OffsetDay = f.integer("offset_day", nullable)
+	d.OffsetHour = f.integer("offset_hour", nullable)
+	return d
+}
+
+// destinationOf reads the destination. Its settings are the plugin's to judge.
+func destinationOf(f *form) app.DestinationDraft {
+	object := f.object("destination", required)
+	if f.problem() != nil {
+		return app.DestinationDraft{}
+	}
+	d := app.DestinationDraft{Type: object.choice("type", required, func(string) bool { return true })}
+	d.Config = object.object("config", required).fields
+	for _, name := range []string{"integration", "integration_id"} {
+		if value, ok := object.value(name, nullable); ok {
+			object.failIntegration(value)
+		}
+	}
+	return d
+}
+
+// failIntegration refuses an integration: this server has none, so that no id exists.
+func (f *form) failIntegration(value any) {
+	if _, ok := value.(int64); !ok {
+		f.failField("integration", codeInvalid, "A valid integer is required.")
+		return
+	}
+	f.failField("integration", codeAbsent, "Invalid pk \"%s\" - object does not exist.", shown(value))
+}
+
+// refuseModelFields refuses fields that would change what is exported and that this server does not know: ignoring
+// them would export the wrong rows.
+func refuseModelFields(f *form, model batch.Model) {
+	if model == "" {
+		model = batch.ModelEvents
+	}
+	for _, name := range []string{"hogql_query", "hogql_modifiers", "primary_key", "version_key"} {
+		if _, ok := f.value(name, nullable); ok && model != batch.ModelHogQL {
+			f.failField(name, codeInvalid, "'%s' is only supported for 'hogql' not '%s' model", name, model)
+		}
+	}
+	mode := f.choice("incremental_mode", optional, func(s string) bool { return s == incrementalAppend || s == incrementalMerge })
+	if mode == incrementalMerge {
+		f.failField("primary_key", codeInvalid, "'primary_key' is required when 'incremental_mode' is 'MERGE'")
+	}
+	value, ok := f.value("filters", nullable)
+	filters, isList := value.([]any)
+	switch {
+	case !ok:
+	case !isList:
+		f.failField("filters", codeInvalid, "'filters' should be an array of filters")
+	case model != batch.ModelEvents && len(filters) > 0:
+		f.failField("filters", codeInvalid, "'filters' is only supported for 'events' not '%s' model", model)
+	case len(filters) > 0:
+		f.failField("filters", codeInvalid, "This server does not support filters yet: leave them out to export all events")
+	}
+}

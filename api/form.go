@@ -1,0 +1,187 @@
+package api
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"tranche/internal/app"
+)
+
+// A need says whether a field must be sent.
+type need int
+
+const (
+	required need = iota // sent, and not null
+	optional             // absent means the default; null is refused
+	nullable             // absent and null mean the default
+)
+
+// A form is a JSON object that is read field by field. The first problem is kept, and what is read after it does not
+// count: read all fields, then ask for the problem.
+type form struct {
+	fields map[string]any
+	at     string // path of the object
+	first  **app.Problem
+}
+
+func newForm(fields map[string]any) *form {
+	return &form{fields: fields, first: new(*app.Problem)}
+}
+
+// problem returns the first problem, or nil.
+func (f *form) problem() error {
+	if *f.first == nil {
+		return nil
+	}
+	return *f.first
+}
+
+// fail keeps the problem if it is the first.
+func (f *form) fail(p *app.Problem) {
+	if *f.first == nil {
+		*f.first = p
+	}
+}
+
+// failField is fail for a field of the form.
+func (f *form) failField(name, code, format string, args ...any) {
+	f.fail(invalid(join(f.at, name), code, format, args...))
+}
+
+// value returns a field that was sent and is not null.
+func (f *form) value(name string, need need) (value any, ok bool) {
+	value, sent := f.fields[name]
+	switch {
+	case !sent && need == required:
+		f.failField(name, codeRequired, "This field is required.")
+	case sent && value == nil && need != nullable:
+		f.failField(name, codeNull, "This field may not be null.")
+	}
+	return value, value != nil
+}
+
+// text returns a string of at most most characters, without the white space around it, which is not blank.
+func (f *form) text(name string, need need, most int) string {
+	value, ok := f.value(name, need)
+	if !ok {
+		return ""
+	}
+	s, ok := value.(string)
+	s = strings.TrimSpace(s)
+	switch {
+	case !ok:
+		f.failField(name, codeInvalid, "Not a valid string.")
+	case s == "":
+		f.failField(name, codeBlank, "This field may not be blank.")
+	case utf8.RuneCountInString(s) > most:
+		f.failField(name, codeMaxLength, "Ensure this field has no more than %d characters.", most)
+	}
+	return s
+}
+
+// words returns a string as it was sent, or nil.
+func (f *form) words(name string, need need) *string {
+	value, ok := f.value(name, need)
+	if !ok {
+		return nil
+	}
+	s, ok := value.(string)
+	if !ok {
+		f.failField(name, codeInvalid, "Not a valid string.")
+		return nil
+	}
+	return &s
+}
+
+// choice returns a string that valid accepts, or "".
+func (f *form) choice(name string, need need, valid func(string) bool) string {
+	value, ok := f.value(name, need)
+	if !ok {
+		return ""
+	}
+	s, ok := value.(string)
+	if !ok || !valid(s) {
+		f.failField(name, codeChoice, "\"%s\" is not a valid choice.", shown(value))
+	}
+	return s
+}
+
+// shown is a value as an error shows it.
+func shown(value any) string {
+	if s, ok := value.(string); ok {
+		return clip(s)
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return typeName(value)
+	}
+	return clip(string(text))
+}
+
+// integer returns a whole number that fits an int32, or nil. Its range is the use case's to check.
+func (f *form) integer(name string, need need) *int {
+	value, ok := f.value(name, need)
+	if !ok {
+		return nil
+	}
+	var n int64
+	switch v := value.(type) {
+	case int64:
+		n, ok = v, true
+	case float64:
+		n, ok = int64(v), v == math.Trunc(v) && math.Abs(v) <= math.MaxInt32
+	default:
+		ok = false
+	}
+	if !ok {
+		f.failField(name, codeInvalid, "A valid integer is required.")
+		return nil
+	}
+	i := int(max(math.MinInt32, min(math.MaxInt32, n)))
+	return &i
+}
+
+// boolean returns a bool; absent is false.
+func (f *form) boolean(name string, need need) bool {
+	value, ok := f.value(name, need)
+	if !ok {
+		return false
+	}
+	b, ok := value.(bool)
+	if !ok {
+		f.failField(name, codeInvalid, "Must be a valid boolean.")
+	}
+	return b
+}
+
+// instant returns a time in UTC, or nil. Without an offset it is read in zone.
+func (f *form) instant(name string, need need, zone *time.Location) *time.Time {
+	value, ok := f.value(name, need)
+	if !ok {
+		return nil
+	}
+	s, ok := value.(string)
+	t, valid := parseTime(s, zone)
+	if !ok || !valid {
+		f.failField(name, codeInvalid, "Datetime has wrong format. "+
+			"Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].")
+		return nil
+	}
+	return &t
+}
+
+// object returns an object of the form; an empty one when it is absent.
+func (f *form) object(name string, need need) *form {
+	child := &form{at: join(f.at, name), first: f.first}
+	value, ok := f.value(name, need)
+	if !ok {
+		return child
+	}
+	if child.fields, ok = value.(map[string]any); !ok {
+		f.failField(name, codeInvalid, "Invalid data. Expected a dictionary, but got %s.", typeName(value))
+	}
+	return child
+}

@@ -1,0 +1,106 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+)
+
+const (
+	requestIDHeader = "X-Request-Id"
+	requestIDKey    = "request_id"
+	maxRequestID    = 128
+	noRoute         = "unmatched" // the route of paths that we do not serve
+)
+
+// observe gives the request an id, and records it in the log and the metrics when it is answered. Neither headers nor
+// bodies nor queries are logged: they may hold secrets.
+func (s *Server) observe(c *gin.Context) {
+	start := time.Now()
+	id := c.GetHeader(requestIDHeader)
+	if !validRequestID(id) {
+		id = uuid.NewString()
+	}
+	c.Set(requestIDKey, id)
+	c.Header(requestIDHeader, id)
+	c.Next()
+
+	took, route := time.Since(start), routeOf(c)
+	method := methodLabel(c.Request.Method)
+	s.Metrics.RequestServed(method, route, c.Writer.Status(), took)
+	level := zap.InfoLevel
+	if c.Param("project_id") == "" {
+		level = zap.DebugLevel // probes and scrapes
+	}
+	s.Log.Log(level, "Answered a request.",
+		zap.String("request_id", id), zap.String("method", method), zap.String("route", route),
+		zap.Int("status", c.Writer.Status()), zap.Float64("ms", float64(took.Microseconds())/1000))
+}
+
+// recover answers 500 after a panic.
+func (s *Server) recover(c *gin.Context) {
+	defer func() {
+		switch cause := recover(); {
+		case cause == nil:
+		case cause == http.ErrAbortHandler: //nolint:errorlint // net/http compares this sentinel by identity
+			panic(cause)
+		default:
+			s.Log.Error("A request panicked.", zap.String("request_id", c.GetString(requestIDKey)),
+				zap.String("route", routeOf(c)), zap.ByteString("stack", debug.Stack()))
+			c.Abort()
+			if !c.Writer.Written() {
+				s.writeError(c, panicked(cause))
+			}
+		}
+	}()
+	c.Next()
+}
+
+// panicked makes an error of what a panic was given.
+func panicked(cause any) error {
+	if err, ok := cause.(error); ok {
+		return fmt.Errorf("panic: %w", err)
+	}
+	return errors.New("panic: " + fmt.Sprint(cause))
+}
+
+// validRequestID accepts what is safe to log and to send back.
+func validRequestID(id string) bool {
+	if id == "" || len(id) > maxRequestID {
+		return false
+	}
+	for _, b := range []byte(id) {
+		alphanumeric := 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9'
+		if !alphanumeric && b != '-' && b != '_' && b != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+// routeOf is the template of the route: its values are few.
+func routeOf(c *gin.Context) string {
+	if route := c.FullPath(); route != "" {
+		return route
+	}
+	return noRoute
+}
+
+// methodLabel keeps methods that clients invent out of the metrics.
+func methodLabel(method string) string {
+	known := []string{
+		http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodHead, http.MethodOptions,
+	}
+	if slices.Contains(known, method) {
+		return method
+	}
+	return "other"
+}

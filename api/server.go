@@ -1,0 +1,178 @@
+// Package api serves the HTTP API over the use cases of internal/app. It is the only package that knows HTTP routing.
+//
+// A handler returns a status, a body and an error; one adapter writes the answer, one function turns errors into the
+// envelope that clients know.
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"go.uber.org/zap"
+
+	"tranche/internal/app"
+	"tranche/internal/auth"
+	"tranche/internal/telemetry"
+)
+
+const (
+	requestTimeout  = 30 * time.Second // for the work behind one request
+	minCursorKey    = 16               // bytes
+	readHeaderLimit = 5 * time.Second
+	readLimit       = 30 * time.Second
+	writeLimit      = requestTimeout + 10*time.Second // an answer that timed out must still be written
+	idleLimit       = 2 * time.Minute
+	maxHeaderBytes  = 64 << 10
+)
+
+// A Server answers the API's requests. Every field but Ready, TemporalUI and TrustedProxies must be set.
+type Server struct {
+	Exports   *app.Exports
+	Runs      *app.Runs
+	Backfills *app.Backfills
+	Logs      *app.Logs
+	Keys      KeyStore
+
+	// Ready says whether what the process depends on answers: nil, or Outages that may be joined. Nil = always.
+	Ready func(ctx context.Context) error
+	// Scrape serves /metrics.
+	Scrape  http.Handler
+	Metrics *telemetry.Metrics
+	Log     *zap.Logger
+	Now     func() time.Time
+
+	// CursorKey signs page cursors: 16 bytes or more, the same in all processes that serve one API.
+	CursorKey []byte
+	// TemporalUI is where runs and backfills link to; zero = no links.
+	TemporalUI TemporalUI
+	// TrustedProxies are the networks whose X-Forwarded-Proto and X-Forwarded-Host are believed.
+	TrustedProxies []netip.Prefix
+}
+
+// A handler answers one request of a caller who may make it. A nil body is sent as none.
+type handler func(c *gin.Context, who caller) (status int, body any, err error)
+
+// A route is one operation on a project.
+type route struct {
+	method string
+	path   string
+	scope  auth.Scope
+	serve  handler
+}
+
+// routes lists the operations, with their paths below a project.
+func (s *Server) routes() []route {
+	const (
+		exports   = "/batch_exports"
+		export    = exports + "/:id"
+		runs      = export + "/runs"
+		run       = runs + "/:run_id"
+		backfills = export + "/backfills"
+		backfill  = backfills + "/:backfill_id"
+	)
+	return []route{
+		{http.MethodGet, exports, auth.ScopeRead, s.listExports},
+		{http.MethodPost, exports, auth.ScopeWrite, s.createExport},
+		{http.MethodGet, export, auth.ScopeRead, s.getExport},
+		{http.MethodDelete, export, auth.ScopeWrite, s.deleteExport},
+		{http.MethodPost, export + "/pause", auth.ScopeWrite, s.pauseExport},
+		{http.MethodPost, export + "/unpause", auth.ScopeWrite, s.unpauseExport},
+		{http.MethodGet, export + "/logs", auth.ScopeRead, s.listExportLogs},
+
+		{http.MethodGet, runs, auth.ScopeRead, s.listRuns},
+		{http.MethodGet, run, auth.ScopeRead, s.getRun},
+		{http.MethodGet, run + "/logs", auth.ScopeRead, s.listRunLogs},
+		{http.MethodPost, run + "/retry", auth.ScopeWrite, s.retryRun},
+		{http.MethodPost, run + "/cancel", auth.ScopeWrite, s.cancelRun},
+
+		{http.MethodGet, backfills, auth.ScopeRead, s.listBackfills},
+		{http.MethodPost, backfills, auth.ScopeWrite, s.createBackfill},
+		{http.MethodGet, backfill, auth.ScopeRead, s.getBackfill},
+		{http.MethodPost, backfill + "/cancel", auth.ScopeWrite, s.cancelBackfill},
+	}
+}
+
+// prefixes are the two names of a project that clients use.
+var prefixes = []string{"/api/projects/:project_id", "/api/environments/:project_id"}
+
+// Handler returns the API. It panics when CursorKey is too short: whoever guesses the key can forge cursors.
+func (s *Server) Handler() http.Handler {
+	if len(s.CursorKey) < minCursorKey {
+		panic("api: the cursor key is too short")
+	}
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	engine.RedirectTrailingSlash = false
+	engine.HandleMethodNotAllowed = true
+	engine.ForwardedByClientIP = false
+	engine.Use(s.observe, s.recover, limitTime)
+
+	engine.NoRoute(s.refuse(notFound("Not found.")))
+	engine.NoMethod(func(c *gin.Context) { s.writeError(c, methodNotAllowed(c.Request.Method)) })
+	engine.GET("/healthz", s.health)
+	engine.GET("/readyz", s.readiness)
+	engine.GET("/metrics", gin.WrapH(s.Scrape))
+	for _, prefix := range prefixes {
+		for _, r := range s.routes() {
+			engine.Handle(r.method, prefix+r.path, s.adapt(r))
+		}
+	}
+	return trimSlash(engine)
+}
+
+// adapt turns a route's handler into Gin's.
+func (s *Server) adapt(r route) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		who, err := s.authenticate(c, r.scope)
+		if err != nil {
+			s.writeError(c, err)
+			return
+		}
+		status, body, err := r.serve(c, who)
+		if err != nil {
+			s.writeError(c, err)
+			return
+		}
+		s.writeJSON(c, status, body)
+	}
+}
+
+// limitTime bounds the work behind a request.
+func limitTime(c *gin.Context) {
+	ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
+	defer cancel()
+	c.Request = c.Request.WithContext(ctx)
+	c.Next()
+}
+
+// trimSlash makes one trailing slash optional without a redirect, which clients would follow with a GET.
+func trimSlash(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path := r.URL.Path; len(path) > 1 && strings.HasSuffix(path, "/") {
+			trimmed := *r
+			trimmed.URL = &url.URL{}
+			*trimmed.URL = *r.URL
+			trimmed.URL.Path = strings.TrimSuffix(path, "/")
+			trimmed.URL.RawPath = ""
+			r = &trimmed
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// NewHTTPServer returns a server for the handler that slow or endless requests cannot hold up.
+func NewHTTPServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderLimit,
+		ReadTimeout:       readLimit,
+		WriteTimeout:      writeLimit,
+		IdleTimeout:       idleLimit,
+		MaxHeaderBytes:    maxHeaderBytes,
+	}
+}
