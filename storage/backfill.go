@@ -129,27 +129,15 @@ func (db *DB) withFinishedRuns(ctx context.Context, rows []backfillRow) ([]batch
 	return backfills, nil
 }
 
-// A BackfillFilter selects and orders backfills of one export.
-type BackfillFilter struct {
-	TeamID   int64
-	ExportID uuid.UUID
-
-	OrderBy string // ByCreation, the default, or ByStart
-	Desc    bool
-
-	After *Position
-	Limit int
-}
-
 // ListBackfills returns the backfills that the filter selects. Those without a start sort as the earliest.
-func (db *DB) ListBackfills(ctx context.Context, f BackfillFilter) ([]batch.Backfill, error) {
+func (db *DB) ListBackfills(ctx context.Context, f batch.BackfillFilter) ([]batch.Backfill, error) {
 	column := "created_at"
-	if f.OrderBy == ByStart {
+	if f.OrderBy == batch.OrderStartAt {
 		column = "start_at"
 	}
 	var rows []backfillRow
 	query := db.reading(ctx).Where("team_id = ? AND export_id = ?", f.TeamID, f.ExportID)
-	if err := f.After.behind(query, column, f.Desc).Limit(limited(f.Limit)).Find(&rows).Error; err != nil {
+	if err := behind(f.After, query, column, f.Desc).Limit(limited(f.Limit)).Find(&rows).Error; err != nil {
 		return nil, classify("list backfills", err)
 	}
 	return db.withFinishedRuns(ctx, rows)

@@ -130,15 +130,8 @@ func (db *DB) RecordDelivery(ctx context.Context, d batch.Delivery) error {
 	})
 }
 
-// A Lag says up to when an export has delivered.
-type Lag struct {
-	ExportID uuid.UUID
-	TeamID   int64
-	End      time.Time // of the last interval that is delivered
-}
-
 // LagOf tells the lag of the newest exports that are neither paused nor deleted and have delivered something.
-func (db *DB) LagOf(ctx context.Context, limit int) ([]Lag, error) {
+func (db *DB) LagOf(ctx context.Context, limit int) ([]batch.Lag, error) {
 	var rows []struct {
 		ID          uuid.UUID
 		TeamID      int64
@@ -152,9 +145,9 @@ func (db *DB) LagOf(ctx context.Context, limit int) ([]Lag, error) {
 	if err != nil {
 		return nil, classify("read lag", err)
 	}
-	lags := make([]Lag, 0, len(rows))
+	lags := make([]batch.Lag, 0, len(rows))
 	for _, row := range rows {
-		lags = append(lags, Lag{ExportID: row.ID, TeamID: row.TeamID, End: utc(row.IntervalEnd)})
+		lags = append(lags, batch.Lag{ExportID: row.ID, TeamID: row.TeamID, End: utc(row.IntervalEnd)})
 	}
 	return lags, nil
 }

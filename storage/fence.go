@@ -2,11 +2,17 @@ package storage
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
 	"tranche/batch"
+	"tranche/destinations"
 )
 
 // Fence ends the staging of all other runs and generations whose interval overlaps: from now on they can record neither
@@ -15,7 +21,7 @@ import (
 // the lease is another's, or that a run of an overlapping interval has fenced this one.
 func (db *DB) Fence(
 	ctx context.Context, exportID uuid.UUID, i batch.Interval, token int64, keepRun uuid.UUID, keepGeneration int,
-) ([]RefRow, error) {
+) ([]destinations.Journaled, error) {
 	const overlaps = "export_id = ? AND interval_start < ? AND interval_end > ?"
 	start, end := utc(i.Start), utc(i.End)
 	var rows []refRow
@@ -60,4 +66,29 @@ func unfenced(tx *gorm.DB, runID uuid.UUID, generation int) error {
 		return errFenced()
 	}
 	return err
+}
+
+// FencedObjects returns the files that fenced generations of the interval had staged, of runs whose commit had begun:
+// each may be visible without being recorded. The order is that of their keys.
+func (db *DB) FencedObjects(ctx context.Context, exportID uuid.UUID, i batch.Interval) ([]batch.Object, error) {
+	var receipts []string
+	err := db.reading(ctx).Raw(`SELECT s.receipt FROM splits s
+		JOIN plans p ON p.run_id = s.run_id AND p.generation = s.generation
+		JOIN runs r ON r.id = s.run_id
+		WHERE r.export_id = ? AND r.interval_start = ? AND r.interval_end = ? AND r.commit_started_at IS NOT NULL
+			AND p.fenced AND s.receipt IS NOT NULL`, exportID, utc(i.Start), utc(i.End)).Scan(&receipts).Error
+	if err != nil {
+		return nil, classify("read fenced receipts", err)
+	}
+	byKey := map[string]batch.Object{}
+	for _, text := range receipts {
+		var r destinations.Receipt
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			return nil, fmt.Errorf("read fenced receipt: %w", err)
+		}
+		for _, o := range r.Objects {
+			byKey[o.Key] = o.Object
+		}
+	}
+	return slices.SortedFunc(maps.Values(byKey), func(a, b batch.Object) int { return strings.Compare(a.Key, b.Key) }), nil
 }

@@ -61,23 +61,11 @@ func (db *DB) AppendLogs(ctx context.Context, entries []batch.LogEntry) error {
 	})
 }
 
-// A LogFilter selects log entries of one export. Zero fields do not filter.
-type LogFilter struct {
-	TeamID   int64
-	ExportID uuid.UUID
-	RunID    *uuid.UUID // nil = of all runs, and about the export itself
-	After    *time.Time // exclusive
-	Before   *time.Time // exclusive
-	Levels   []batch.LogLevel
-	Search   string // part of the message, in any case
-	Limit    int
-}
-
 // escapeLike makes the wildcards of LIKE literal.
 var escapeLike = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 // ListLogs returns the entries that the filter selects, newest first.
-func (db *DB) ListLogs(ctx context.Context, f LogFilter) ([]batch.LogEntry, error) {
+func (db *DB) ListLogs(ctx context.Context, f batch.LogFilter) ([]batch.LogEntry, error) {
 	query := db.reading(ctx).Where("team_id = ? AND export_id = ?", f.TeamID, f.ExportID)
 	if f.RunID != nil {
 		query = query.Where("run_id = ?", *f.RunID)

@@ -70,8 +70,8 @@ func halves(i batch.Interval) []sources.Split {
 }
 
 // refRow is an entry of the journal for the run's first generation.
-func refRow(r batch.Run, split, attempt int, ref string) storage.RefRow {
-	return storage.RefRow{
+func refRow(r batch.Run, split, attempt int, ref string) destinations.Journaled {
+	return destinations.Journaled{
 		RunID: r.ID, ExportID: r.ExportID, Interval: r.Interval, Generation: 1, Split: split, Attempt: attempt,
 		Ref: destinations.Ref(ref),
 	}

@@ -33,15 +33,6 @@ func (db *DB) CountFinishedRuns(ctx context.Context, backfillIDs []uuid.UUID) (m
 	return finished, nil
 }
 
-// An Outcome sums up a backfill.
-type Outcome struct {
-	// Records is the number of rows that its Completed runs handled, delivered or not.
-	Records int64
-	// Undelivered is the number of its intervals that a run of it ended without completing, and that nobody has delivered
-	// since the backfill was created.
-	Undelivered int64
-}
-
 const backfillOutcome = `SELECT
 	(SELECT CAST(COALESCE(SUM(COALESCE(rows_completed, 0) + COALESCE(rows_failed, 0)), 0) AS bigint)
 		FROM runs WHERE backfill_id = b.id AND status = 'Completed') AS records,
@@ -54,13 +45,13 @@ const backfillOutcome = `SELECT
 FROM backfills b WHERE b.id = ?`
 
 // BackfillOutcome sums up a backfill.
-func (db *DB) BackfillOutcome(ctx context.Context, id uuid.UUID) (Outcome, error) {
-	var outcomes []Outcome
+func (db *DB) BackfillOutcome(ctx context.Context, id uuid.UUID) (batch.Outcome, error) {
+	var outcomes []batch.Outcome
 	if err := db.reading(ctx).Raw(backfillOutcome, id).Scan(&outcomes).Error; err != nil {
-		return Outcome{}, classify("sum up backfill", err)
+		return batch.Outcome{}, classify("sum up backfill", err)
 	}
 	if len(outcomes) == 0 {
-		return Outcome{}, notFound("sum up backfill")
+		return batch.Outcome{}, notFound("sum up backfill")
 	}
 	return outcomes[0], nil
 }

@@ -115,7 +115,9 @@ func samePlan(tx *gorm.DB, plan planRow, rows []splitRow) (bool, error) {
 }
 
 // errFenced tells a run that what it staged is gone.
-func errFenced() error { return superseded("a newer run of the interval has taken the place of this one") }
+func errFenced() error {
+	return superseded("a newer run of the interval has taken the place of this one")
+}
 
 // lockOpenRun locks the run, which must not be over.
 func lockOpenRun(tx *gorm.DB, runID uuid.UUID) error {
@@ -243,4 +245,3 @@ func (db *DB) DeletePlans(ctx context.Context, finishedBefore time.Time, limit i
 
 // over are the runs r that ended before a time.
 const over = `r.status NOT IN ('Starting', 'Running') AND COALESCE(r.finished_at, r.last_updated_at) < ?`
-

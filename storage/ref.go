@@ -10,21 +10,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"tranche/batch"
 	"tranche/destinations"
 )
-
-// A RefRow is an entry of the journal: something that staging made, or was about to make.
-type RefRow struct {
-	ID         int64 // given by the database
-	RunID      uuid.UUID
-	ExportID   uuid.UUID
-	Interval   batch.Interval
-	Generation int
-	Split      int
-	Attempt    int
-	Ref        destinations.Ref
-}
 
 // refRow is a row of the table refs.
 type refRow struct {
@@ -45,7 +32,7 @@ type refRow struct {
 func (refRow) TableName() string { return "refs" }
 
 // refRowOf maps an entry of the journal to its row.
-func refRowOf(r RefRow) refRow {
+func refRowOf(r destinations.Journaled) refRow {
 	hash := sha256.Sum256([]byte(r.Ref))
 	return refRow{
 		ID: r.ID, RunID: r.RunID, ExportID: r.ExportID,
@@ -56,15 +43,15 @@ func refRowOf(r RefRow) refRow {
 }
 
 // refOf maps a row to its entry of the journal.
-func refOf(r refRow) RefRow {
-	return RefRow{
+func refOf(r refRow) destinations.Journaled {
+	return destinations.Journaled{
 		ID: r.ID, RunID: r.RunID, ExportID: r.ExportID, Interval: interval(r.IntervalStart, r.IntervalEnd),
 		Generation: r.Generation, Split: r.Split, Attempt: r.Attempt, Ref: destinations.Ref(r.Ref),
 	}
 }
 
-func refsOf(rows []refRow) []RefRow {
-	refs := make([]RefRow, 0, len(rows))
+func refsOf(rows []refRow) []destinations.Journaled {
+	refs := make([]destinations.Journaled, 0, len(rows))
 	for _, row := range rows {
 		refs = append(refs, refOf(row))
 	}
@@ -75,7 +62,7 @@ func refsOf(rows []refRow) []RefRow {
 // belongs to the newest attempt that recorded it. It is an error with batch.CodeSuperseded, and nothing may be made, when
 // the run is over, its generation is fenced, or a later attempt at the split has begun. A later attempt than before
 // makes the split's receipt invalid, since it replaces what that tells of.
-func (db *DB) RecordRef(ctx context.Context, r RefRow) error {
+func (db *DB) RecordRef(ctx context.Context, r destinations.Journaled) error {
 	return db.transact(ctx, "record ref", func(tx *gorm.DB) error {
 		split, err := lockSplit(tx, r.RunID, r.Generation, r.Split, r.Attempt)
 		if err != nil {
@@ -100,7 +87,7 @@ func (db *DB) RecordRef(ctx context.Context, r RefRow) error {
 }
 
 // Refs returns a run's entries of the journal in the order of their making.
-func (db *DB) Refs(ctx context.Context, runID uuid.UUID) ([]RefRow, error) {
+func (db *DB) Refs(ctx context.Context, runID uuid.UUID) ([]destinations.Journaled, error) {
 	var rows []refRow
 	err := db.reading(ctx).Where("run_id = ?", runID).Order("id").Find(&rows).Error
 	return refsOf(rows), classify("list refs", err)
@@ -115,7 +102,7 @@ func (db *DB) ForgetRefs(ctx context.Context, ids []int64) error {
 
 // DanglingRefs returns entries of the journal that nobody will come back for: their run ended before the time, or does
 // not exist. Those that PostponeRefs put off are left out.
-func (db *DB) DanglingRefs(ctx context.Context, finishedBefore time.Time, limit int) ([]RefRow, error) {
+func (db *DB) DanglingRefs(ctx context.Context, finishedBefore time.Time, limit int) ([]destinations.Journaled, error) {
 	var rows []refRow
 	err := db.reading(ctx).Raw(`SELECT refs.* FROM refs LEFT JOIN runs r ON r.id = refs.run_id
 		WHERE refs.not_before <= ? AND (r.id IS NULL OR `+over+`) ORDER BY refs.id LIMIT ?`,

@@ -10,21 +10,9 @@ import (
 	"tranche/batch"
 )
 
-// Orders of lists.
-const (
-	ByCreation = "created_at"
-	ByInterval = "data_interval_start" // runs
-	ByStart    = "start_at"            // backfills
-)
-
-// A Position is a row's place in an ordered list: its value in the ordering column and its id. Pages start behind one.
-type Position struct {
-	Value *time.Time // nil = from the beginning of time, which sorts before everything else
-	ID    uuid.UUID
-}
-
-// behind orders the query by column and id, and keeps the rows strictly behind the position in that order.
-func (p *Position) behind(query *gorm.DB, column string, desc bool) *gorm.DB {
+// behind orders the query by column and id, and keeps the rows strictly behind the position in that order. A position
+// without a value is one from the beginning of time, which sorts before everything else.
+func behind(p *batch.Position, query *gorm.DB, column string, desc bool) *gorm.DB {
 	comparison, direction := " > ", ""
 	if desc {
 		comparison, direction = " < ", " DESC"
@@ -43,27 +31,8 @@ func fromBeginning(t *time.Time) time.Time {
 	return utc(*t)
 }
 
-// A RunFilter selects and orders runs of one export. Zero fields do not filter.
-type RunFilter struct {
-	TeamID     int64
-	ExportID   uuid.UUID
-	BackfillID *uuid.UUID
-	Statuses   []batch.RunStatus
-
-	OrderBy string // ByCreation, the default, or ByInterval
-	Desc    bool
-
-	CreatedAfter  *time.Time // inclusive
-	CreatedBefore *time.Time // inclusive
-	Start         *time.Time // of the interval, the earliest
-	End           *time.Time // of the interval, the latest
-
-	After *Position
-	Limit int
-}
-
 // ListRuns returns the runs that the filter selects.
-func (db *DB) ListRuns(ctx context.Context, f RunFilter) ([]batch.Run, error) {
+func (db *DB) ListRuns(ctx context.Context, f batch.RunFilter) ([]batch.Run, error) {
 	query := db.reading(ctx).Where("team_id = ? AND export_id = ?", f.TeamID, f.ExportID)
 	if f.BackfillID != nil {
 		query = query.Where("backfill_id = ?", *f.BackfillID)
@@ -76,11 +45,11 @@ func (db *DB) ListRuns(ctx context.Context, f RunFilter) ([]batch.Run, error) {
 	query = bounded(query, "interval_start >= ?", f.Start)
 	query = bounded(query, "interval_end <= ?", f.End)
 	column := "created_at"
-	if f.OrderBy == ByInterval {
+	if f.OrderBy == batch.OrderIntervalStart {
 		column = "interval_start"
 	}
 	var rows []runRow
-	err := f.After.behind(query, column, f.Desc).Limit(limited(f.Limit)).Find(&rows).Error
+	err := behind(f.After, query, column, f.Desc).Limit(limited(f.Limit)).Find(&rows).Error
 	return runsOf(rows), classify("list runs", err)
 }
 
