@@ -108,8 +108,9 @@ func parquetText(column int, kind string) string {
 	nested := strings.HasPrefix(kind, "STRUCT") || strings.HasPrefix(kind, "MAP") || strings.HasSuffix(kind, "]")
 	switch {
 	case strings.HasPrefix(kind, "TIMESTAMP"):
-		// As UTC without a zone, whatever the unit and the zone.
-		return "CAST(make_timestamp(epoch_us(" + name + ")) AS VARCHAR)"
+		// As UTC without a zone, whatever the unit and the zone. Infinity has no microseconds.
+		return "CASE WHEN " + name + " IS NOT NULL THEN " +
+			"coalesce(TRY(CAST(make_timestamp(epoch_us(" + name + ")) AS VARCHAR)), 'out of range') END"
 	case nested:
 		return "CAST(to_json(" + name + ") AS VARCHAR)"
 	}
@@ -122,7 +123,8 @@ func parquetError(path string, row int64, err error) error {
 		return err
 	}
 	if failure, ok := errors.AsType[*engine.Error](err); ok {
-		err = fmt.Errorf("it cannot be read as Parquet: %w", failure)
+		reason, _, _ := strings.Cut(failure.Message, "\n") // then comes our SQL
+		err = fmt.Errorf("it cannot be read as Parquet: %s", reason)
 	}
 	return &LoadError{File: path, Row: row, Err: err}
 }
