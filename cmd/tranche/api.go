@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -14,14 +13,13 @@ import (
 
 	"tranche/api"
 	"tranche/internal/service"
-	"tranche/internal/telemetry"
 )
 
 func apiCommand(getenv func(string) string) *cobra.Command {
 	return &cobra.Command{
 		Use: "api", Short: "Serve the API", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := readConfig(getenv, "TRANCHE_DATABASE_URL", "TRANCHE_MASTER_KEYS")
+			c, err := readConfig(getenv, "TRANCHE_DATABASE_URL", "TRANCHE_MASTER_KEYS", "TRANCHE_CURSOR_KEY")
 			if err != nil {
 				return err
 			}
@@ -36,26 +34,15 @@ func runAPI(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	uses := p.UseCases(service.Quotas{Backfills: c.BackfillsPerTeam, BackfillConcurrency: c.BackfillConcurrency})
-	p.registry.MustRegister(telemetry.NewLagCollector(p.DB, time.Now))
-	server := &api.Server{
-		Exports: uses.Exports, Runs: uses.Runs, Backfills: uses.Backfills, Logs: uses.Logs,
-		Keys: p.DB, Projects: p.DB, Plugins: p.Plugins, Metrics: p.Metrics, Registry: p.registry, Log: p.Log,
-		CursorKey: cursorKey(c), TrustedProxies: c.TrustedProxies,
-		TemporalUI: c.TemporalUIURL, TemporalNamespace: c.TemporalNamespace,
-		Ready: map[string]func(context.Context) error{"database": p.DB.Ping, "temporal": uses.Workflows.Healthy}, Now: time.Now,
+	server, err := p.API(service.APIOptions{
+		Quotas:       service.Quotas{Backfills: c.BackfillsPerTeam, BackfillConcurrency: c.BackfillConcurrency},
+		CursorSecret: []byte(c.CursorKey), Registry: p.registry, TrustedProxies: c.TrustedProxies,
+		TemporalUI: api.TemporalUI{Base: c.TemporalUIURL, Namespace: c.TemporalNamespace},
+	})
+	if err != nil {
+		return err
 	}
 	return serve(ctx, p.Log, c.Listen, server.Handler())
-}
-
-// cursorKey signs the cursors of pages: every API process must have the same one.
-func cursorKey(c config) []byte {
-	material := "cursor:" + c.CursorKey
-	if c.CursorKey == "" {
-		material = "derived cursor:" + string(c.MasterKeys[0].Key)
-	}
-	sum := sha256.Sum256([]byte(material))
-	return sum[:]
 }
 
 // shutdownTimeout is how long requests under way may take when the process stops.

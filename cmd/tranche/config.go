@@ -53,7 +53,7 @@ var settings = []setting{
 		func(c *config, v string) error { c.DatabaseURL = v; return urlOf(v, "postgres", "postgresql") }},
 	{"TRANCHE_MASTER_KEYS", "", "keys that seal destination settings: id:base64 of 32 bytes, comma separated; the first one seals", true,
 		func(c *config, v string) (err error) { c.MasterKeys, err = storage.ParseMasterKeys(v); return err }},
-	{"TRANCHE_CURSOR_KEY", "", "secret that signs page cursors, the same for all API processes; empty = derived from the first master key", true,
+	{"TRANCHE_CURSOR_KEY", "", "secret that signs page cursors, the same for all API processes", true,
 		func(c *config, v string) error { c.CursorKey = v; return nil }},
 	{"TRANCHE_TEMPORAL_ADDRESS", "127.0.0.1:7233", "host:port of Temporal's frontend", false,
 		func(c *config, v string) error { c.TemporalAddress = v; return hostPort(v) }},

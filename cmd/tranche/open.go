@@ -47,7 +47,7 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if status.Pending() {
+	if !status.Current() {
 		return nil, fmt.Errorf("the database is at migration %d and this binary needs %d: run \"tranche migrate up\"", status.Database, status.Binary)
 	}
 	temporal, err := client.DialContext(ctx, client.Options{
@@ -68,7 +68,7 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 }
 
 func openDatabase(ctx context.Context, c config) (*storage.DB, error) {
-	sealer, err := storage.NewSealer(c.MasterKeys)
+	sealer, err := storage.NewSealer(c.MasterKeys...)
 	if err != nil {
 		return nil, fmt.Errorf("TRANCHE_MASTER_KEYS: %w", err)
 	}

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +21,7 @@ const layout = 1
 // A dataDir is an open data directory: ours alone until it is closed.
 type dataDir struct {
 	path      string
+	secret    []byte // of which everything that must be secret derives
 	masterKey storage.MasterKey
 	lock      *lockfile.Lock
 }
@@ -49,7 +51,10 @@ func openDataDir(path string) (_ *dataDir, err error) {
 	if err := checkLayout(path); err != nil {
 		return nil, err
 	}
-	d.masterKey, err = masterKeyOf(filepath.Join(path, "master.key"))
+	if d.secret, err = secretOf(filepath.Join(path, "master.key")); err != nil {
+		return nil, err
+	}
+	d.masterKey, err = storage.ParseMasterKey("dev:" + base64.StdEncoding.EncodeToString(d.secret))
 	return d, err
 }
 
@@ -74,18 +79,15 @@ func checkLayout(path string) error {
 	return nil
 }
 
-// masterKeyOf reads the key that seals destination settings, and makes it the first time.
-func masterKeyOf(file string) (storage.MasterKey, error) {
-	key, err := os.ReadFile(file)
+// secretOf reads the directory's secret, and makes it the first time.
+func secretOf(file string) ([]byte, error) {
+	secret, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		key = make([]byte, 32)
-		_, _ = rand.Read(key) // never fails: the runtime aborts instead
-		err = writeFile(file, key, 0o600)
+		secret = make([]byte, 32)
+		_, _ = rand.Read(secret) // never fails: the runtime aborts instead
+		err = writeFile(file, secret, 0o600)
 	}
-	if err != nil {
-		return storage.MasterKey{}, err
-	}
-	return storage.MasterKey{ID: "dev", Key: key}, nil
+	return secret, err
 }
 
 // writeFile writes a whole file or none: a kill in between leaves no half of it.

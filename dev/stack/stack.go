@@ -4,7 +4,6 @@ package stack
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -95,12 +94,15 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	if err := s.openTemporal(ctx); err != nil {
 		return nil, err
 	}
-	return s, s.serve(ctx)
+	if err := s.serve(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // openStores opens the metadata and the events, and loads the files: bad input ends the start before anything runs.
 func (s *Stack) openStores(ctx context.Context) (err error) {
-	sealer, err := storage.NewSealer([]storage.MasterKey{s.dir.masterKey})
+	sealer, err := storage.NewSealer(s.dir.masterKey)
 	if err != nil {
 		return err
 	}
@@ -152,7 +154,7 @@ func (s *Stack) openTemporal(ctx context.Context) (err error) {
 }
 
 // serve starts the worker and the API.
-func (s *Stack) serve(context.Context) (err error) {
+func (s *Stack) serve() (err error) {
 	registry := telemetry.NewRegistry()
 	metrics := telemetry.NewMetrics(registry)
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
@@ -161,20 +163,19 @@ func (s *Stack) serve(context.Context) (err error) {
 		Plugins: destinations.NewRegistry(file.Plugin(file.Server{Root: s.ExportsDir()})),
 	}
 	s.worker, err = parts.StartWorker(service.WorkerOptions{
-		Source: s.events.Source(), Limits: activities.Embedded(), Slots: slots, BackfillSlots: slots,
+		Source: s.events, Limits: activities.Embedded(), Slots: slots, BackfillSlots: slots,
 		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: logRetention,
 	})
 	if err != nil {
 		return err
 	}
-	uses := parts.UseCases(service.Quotas{Backfills: backfillsPerTeam, BackfillConcurrency: backfillConcurrency})
-	registry.MustRegister(telemetry.NewLagCollector(s.db, time.Now))
-	cursorKey := sha256.Sum256(append([]byte("cursor:"), s.dir.masterKey.Key...))
-	server := &api.Server{
-		Exports: uses.Exports, Runs: uses.Runs, Backfills: uses.Backfills, Logs: uses.Logs,
-		Keys: s.db, Projects: s.db, Plugins: parts.Plugins, Metrics: metrics, Registry: registry, Log: s.options.Log,
-		CursorKey: cursorKey[:], TemporalUI: s.UIURL(), TemporalNamespace: "default", Now: time.Now,
-		Ready: map[string]func(context.Context) error{"database": s.db.Ping, "temporal": uses.Workflows.Healthy},
+	server, err := parts.API(service.APIOptions{
+		Quotas:       service.Quotas{Backfills: backfillsPerTeam, BackfillConcurrency: backfillConcurrency},
+		CursorSecret: s.dir.secret, Registry: registry,
+		TemporalUI: api.TemporalUI{Base: s.UIURL(), Namespace: client.DefaultNamespace},
+	})
+	if err != nil {
+		return err
 	}
 	s.server = api.NewHTTPServer(server.Handler())
 	go func() { s.served <- s.server.Serve(s.listener) }()
