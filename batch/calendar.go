@@ -3,8 +3,9 @@ package batch
 import (
 	"fmt"
 	"iter"
+	"strings"
 	"time"
-	_ "time/tzdata" // the same zones on every machine
+	_ "time/tzdata" // zones for machines that have none
 )
 
 // A Calendar cuts time into an export's intervals. It is the only place that does interval arithmetic.
@@ -45,9 +46,9 @@ func NewCalendar(f Frequency, timezone string, offsetDay, offsetHour *int) (Cale
 	return c, nil
 }
 
-// LoadLocation loads an IANA zone. The empty name and "Local" depend on the machine and are refused.
+// LoadLocation loads an IANA zone. Names that mean something else on every machine are refused.
 func LoadLocation(name string) (*time.Location, error) {
-	if name == "" || name == "Local" {
+	if dependsOnMachine(name) {
 		return nil, Errorf(CodeConfig, nil, "%q is not a time zone", name)
 	}
 	location, err := time.LoadLocation(name)
@@ -55,6 +56,16 @@ func LoadLocation(name string) (*time.Location, error) {
 		return nil, Errorf(CodeConfig, err, "%q is not a time zone", name)
 	}
 	return location, nil
+}
+
+// dependsOnMachine says whether name is the machine's own zone, or a file that only some machines keep beside the
+// zones. Those below right/ count leap seconds, which would move every boundary.
+func dependsOnMachine(name string) bool {
+	switch name {
+	case "", "Local", "localtime", "posixrules":
+		return true
+	}
+	return strings.HasPrefix(name, "right/") || strings.HasPrefix(name, "posix/")
 }
 
 // Frequency returns the calendar's frequency.
@@ -141,7 +152,9 @@ func (c Calendar) Within(start, end time.Time) iter.Seq[Interval] {
 // Count returns how many intervals Within yields.
 func (c Calendar) Count(start, end time.Time) int64 {
 	if !c.frequency.InLocalTime() {
-		return max(0, int64(c.Floor(end).Sub(c.Ceil(start))/c.frequency.Nominal()))
+		// In seconds, because a Duration ends after 292 years.
+		seconds := c.Floor(end).Unix() - c.Ceil(start).Unix()
+		return max(0, seconds/int64(c.frequency.Nominal()/time.Second))
 	}
 	var n int64
 	for range c.Within(start, end) {
@@ -208,7 +221,7 @@ func resolve(local time.Time, location *time.Location) time.Time {
 	for {
 		_, offset := t.Zone()
 		instant := local.Add(-time.Duration(offset) * time.Second)
-		_, end := t.ZoneBounds()
+		end := changeAfter(t)
 		if end.IsZero() || instant.Before(end) {
 			return instant
 		}
@@ -218,6 +231,18 @@ func resolve(local time.Time, location *time.Location) time.Time {
 		}
 		t = end
 	}
+}
+
+// changeAfter returns the end of the segment of one offset in which t lies, or an instant before that end; zero means
+// that there is no end.
+func changeAfter(t time.Time) time.Time {
+	_, end := t.ZoneBounds()
+	if end.IsZero() || end.After(t) {
+		return end
+	}
+	// ZoneBounds takes every year of a zone's standing rule for 365 days long, so on the last day of a leap year it
+	// returns an instant that is past, for ever. The rule itself goes on to the end of the year.
+	return time.Date(t.UTC().Year()+1, time.January, 1, 0, 0, 0, 0, time.UTC).In(t.Location())
 }
 
 // floorToEpoch rounds down to a multiple of step since the Unix epoch, before it too.

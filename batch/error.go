@@ -89,6 +89,12 @@ func (c Code) Fault() Fault {
 	return Ours
 }
 
+// Known says whether c is one of the codes.
+func (c Code) Known() bool {
+	_, ok := faults[c]
+	return ok
+}
+
 // Retryable says whether trying again can help without anybody changing anything.
 // A failed verification is ours but certain: the same bytes would be compared again.
 func (c Code) Retryable() bool {

@@ -126,3 +126,15 @@ const (
 	// AtLeastOnce: rows may be sent again.
 	AtLeastOnce Guarantee = "at least once"
 )
+
+// A Journaled ref is an entry of the journal.
+type Journaled struct {
+	ID         int64
+	RunID      uuid.UUID
+	ExportID   uuid.UUID
+	Interval   batch.Interval
+	Generation int
+	Split      int
+	Attempt    int
+	Ref        Ref
+}

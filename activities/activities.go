@@ -1,0 +1,187 @@
+// Package activities does the work of the delivery protocol: begin, plan, stage, recount, commit, finish, and the steps
+// of a backfill. Together with Sweeper it is the only caller of sources and destinations.
+//
+// Inputs and results are identifiers and facts: they enter workflow histories, so they hold no settings, no secrets and
+// no exported data. Their JSON tags are for ever.
+package activities
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"tranche/batch"
+	"tranche/destinations"
+	"tranche/query"
+	"tranche/sources"
+)
+
+// Activities has what the activities need. Its methods are registered with the worker.
+type Activities struct {
+	Store      Store
+	Source     sources.Source
+	Plugins    *destinations.Registry
+	Executions Executions
+	Logs       Logger
+	Metrics    Metrics
+	Log        *zap.Logger
+	Limits     Limits
+	Now        func() time.Time
+}
+
+// Store is what the activities need of the database.
+type Store interface {
+	ExportByID(ctx context.Context, id uuid.UUID) (batch.Export, error)
+
+	BeginRun(ctx context.Context, r batch.Run) (batch.Run, bool, error)
+	RunByID(ctx context.Context, id uuid.UUID) (batch.Run, error)
+	UpdateRun(ctx context.Context, id uuid.UUID, change func(*batch.Run) error) (batch.Run, error)
+
+	SavePlan(ctx context.Context, runID uuid.UUID, generation int, splits []sources.Split) error
+	Split(ctx context.Context, runID uuid.UUID, generation, number int) (sources.Split, error)
+	RecordRef(ctx context.Context, ref destinations.Journaled) error
+	SaveReceipt(ctx context.Context, runID uuid.UUID, generation, attempt int, r destinations.Receipt) error
+	Receipts(ctx context.Context, runID uuid.UUID, generation int) (staged []destinations.Receipt, planned int, err error)
+
+	BeginCommit(ctx context.Context, runID uuid.UUID) (batch.Run, error)
+	AcquireLease(ctx context.Context, exportID uuid.UUID, i batch.Interval, runID uuid.UUID, ttl time.Duration) (token int64, err error)
+	KeepLease(ctx context.Context, exportID uuid.UUID, i batch.Interval, token int64, ttl time.Duration) error
+	ReleaseLease(ctx context.Context, exportID uuid.UUID, i batch.Interval, token int64) error
+	Fence(ctx context.Context, exportID uuid.UUID, i batch.Interval, token int64, keepRun uuid.UUID, keepGeneration int) ([]destinations.Journaled, error)
+	// FencedObjects returns the files that fenced runs of the interval had staged when their commit had begun: they may
+	// be visible without being recorded.
+	FencedObjects(ctx context.Context, exportID uuid.UUID, i batch.Interval) ([]batch.Object, error)
+	Delivery(ctx context.Context, exportID uuid.UUID, i batch.Interval) (*batch.Delivery, error)
+	RecordDelivery(ctx context.Context, d batch.Delivery) error
+	Refs(ctx context.Context, runID uuid.UUID) ([]destinations.Journaled, error)
+	ForgetRefs(ctx context.Context, ids []int64) error
+
+	BackfillByID(ctx context.Context, id uuid.UUID) (batch.Backfill, error)
+	UpdateBackfill(ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error) (batch.Backfill, error)
+	BackfillOutcome(ctx context.Context, id uuid.UUID) (batch.Outcome, error)
+}
+
+// Executions is what the activities need of Temporal.
+type Executions interface {
+	// StartInterval starts the workflow of an interval, unless one runs or has delivered.
+	StartInterval(ctx context.Context, e batch.Export, i batch.Interval) error
+	// Await waits until the execution that now has the workflow id is over, however it ends.
+	Await(ctx context.Context, workflowID string) error
+}
+
+// A Logger writes lines that the customer sees.
+type Logger interface {
+	Log(entry batch.LogEntry)
+}
+
+// Metrics counts what the activities do.
+type Metrics interface {
+	RunEnded(status batch.RunStatus, destination string, model batch.Model)
+	Delivered(destination string, model batch.Model, rows, bytes int64)
+	LateRows(n int64)
+	ActivityRetried(code batch.Code)
+}
+
+// Limits are the times of the protocol.
+type Limits struct {
+	// Heartbeat is how long an activity may be silent before it is taken for dead; also the life of a lease.
+	Heartbeat time.Duration
+	// Short is how long an activity may take that only talks to our database.
+	Short time.Duration
+	// Settle lets late rows land before a run reads; SettleSubHourly is for intervals below an hour.
+	Settle, SettleSubHourly time.Duration
+	// Parallel is how many splits of a run are staged at once.
+	Parallel int
+}
+
+// Production are the limits of the service.
+func Production() Limits {
+	return Limits{
+		Heartbeat: 30 * time.Second, Short: 30 * time.Second,
+		Settle: time.Minute, SettleSubHourly: 30 * time.Second, Parallel: 4,
+	}
+}
+
+// Embedded are the limits on a laptop, where a killed process should cost seconds.
+func Embedded() Limits {
+	l := Production()
+	l.Heartbeat, l.Short, l.Parallel = 5*time.Second, 10*time.Second, 2
+	return l
+}
+
+// settle is how long after its end an interval waits.
+func (l Limits) settle(f batch.Frequency) time.Duration {
+	if f.SubHourly() {
+		return l.SettleSubHourly
+	}
+	return l.Settle
+}
+
+// work is how long a run of this frequency may stage, and how long commit, retries included.
+func work(f batch.Frequency) time.Duration {
+	switch f {
+	case batch.Hourly:
+		return 6 * time.Hour
+	case batch.Daily:
+		return 24 * time.Hour
+	case batch.Weekly:
+		return 72 * time.Hour
+	}
+	return max(20*time.Minute, f.Nominal())
+}
+
+// A delivery is what a run works with: its row, the definition behind it and the query of its interval.
+type delivery struct {
+	run    batch.Run
+	export batch.Export
+	plugin destinations.Plugin
+	query  query.Query
+}
+
+// load reads the definition of a run from the database.
+func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error) {
+	r, err := a.Store.RunByID(ctx, runID)
+	if err != nil {
+		return delivery{}, err
+	}
+	e, err := a.Store.ExportByID(ctx, r.ExportID)
+	if err != nil {
+		return delivery{}, err
+	}
+	plugin, ok := a.Plugins.Plugin(e.Destination.Type)
+	if !ok {
+		return delivery{}, batch.Errorf(batch.CodeDestinationClosed, nil, "this server has no destination of type %q", e.Destination.Type)
+	}
+	columns, err := plugin.Columns(e.Destination.Config, e.Model)
+	if err != nil {
+		return delivery{}, err
+	}
+	include, exclude := plugin.Events(e.Destination.Config)
+	return delivery{run: r, export: e, plugin: plugin, query: query.Query{
+		TeamID: e.TeamID, Model: e.Model, Interval: r.Interval, Columns: columns,
+		IncludeEvents: include, ExcludeEvents: exclude,
+	}}, nil
+}
+
+// open connects to the run's destination.
+func (d delivery) open(ctx context.Context) (destinations.Destination, error) {
+	return d.plugin.Open(ctx, d.export.Destination.Config)
+}
+
+// target is the run as destinations know it.
+func (d delivery) target(generation int, token int64) destinations.Run {
+	return destinations.Run{
+		ID: d.run.ID, ExportID: d.export.ID, TeamID: d.export.TeamID, Model: d.export.Model,
+		Interval: d.run.Interval, Generation: generation, Token: token,
+	}
+}
+
+// say writes a line to the run's log.
+func (a *Activities) say(r batch.Run, level batch.LogLevel, message string) {
+	a.Logs.Log(batch.LogEntry{
+		TeamID: r.TeamID, ExportID: r.ExportID, RunID: r.ID,
+		Timestamp: a.Now().UTC(), Level: level, Message: message,
+	})
+}

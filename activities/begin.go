@@ -1,0 +1,117 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
+
+	"tranche/batch"
+)
+
+// BeginInput says which interval a workflow is for: by explicit bounds, or by the nominal time of its schedule.
+type BeginInput struct {
+	BatchExportID uuid.UUID  `json:"batch_export_id"`
+	Start         *time.Time `json:"data_interval_start,omitempty"` // with End: nil = from the beginning
+	End           *time.Time `json:"data_interval_end,omitempty"`
+	Nominal       *time.Time `json:"nominal,omitempty"`
+	BackfillID    *uuid.UUID `json:"backfill_id,omitempty"`
+}
+
+// Begun is what a run needs to know of its definition.
+type Begun struct {
+	// Skip, if not empty, says why there is no run: the workflow ends.
+	Skip string `json:"skip,omitempty"`
+
+	RunID       uuid.UUID      `json:"run_id"`
+	Interval    batch.Interval `json:"interval"`
+	Destination string         `json:"destination,omitempty"`
+	Model       batch.Model    `json:"model,omitempty"`
+	// ReadyAt is when late rows had time to land.
+	ReadyAt time.Time `json:"ready_at"`
+
+	// Work bounds staging and committing, retries included; Heartbeat and Short are as in Limits.
+	Work      time.Duration `json:"work"`
+	Heartbeat time.Duration `json:"heartbeat"`
+	Short     time.Duration `json:"short"`
+}
+
+// Begin creates the run's row. A repeated Begin finds it.
+func (a *Activities) Begin(ctx context.Context, in BeginInput) (Begun, error) {
+	begun, err := a.begin(ctx, in)
+	if err != nil {
+		return begun, applicationError(err)
+	}
+	return begun, nil
+}
+
+func (a *Activities) begin(ctx context.Context, in BeginInput) (Begun, error) {
+	e, err := a.Store.ExportByID(ctx, in.BatchExportID)
+	if errors.Is(err, batch.ErrNotFound) || err == nil && e.Deleted {
+		return Begun{Skip: "the batch export is deleted"}, nil
+	}
+	if err != nil {
+		return Begun{}, err
+	}
+	interval, skip, err := a.intervalOf(ctx, e, in)
+	if err != nil || skip != "" {
+		return Begun{Skip: skip}, err
+	}
+	if in.BackfillID != nil {
+		if b, err := a.Store.BackfillByID(ctx, *in.BackfillID); err != nil {
+			return Begun{}, err
+		} else if b.Status == batch.BackfillCancelled {
+			return Begun{Skip: "the backfill is cancelled"}, nil
+		}
+	}
+	info := activity.GetInfo(ctx)
+	now := a.Now().UTC().Truncate(time.Microsecond)
+	r, created, err := a.Store.BeginRun(ctx, batch.Run{
+		ID: batch.RunID(info.WorkflowExecution.RunID), ExportID: e.ID, TeamID: e.TeamID, BackfillID: in.BackfillID,
+		Interval: interval, Status: batch.RunStarting, Revision: e.Revision, Generation: 1, Attempt: 1,
+		WorkflowID: info.WorkflowExecution.ID, TemporalRunID: info.WorkflowExecution.RunID,
+		CreatedAt: now, LastUpdatedAt: now,
+	})
+	if err != nil {
+		return Begun{}, err
+	}
+	if created {
+		a.say(r, batch.LogInfo, fmt.Sprintf("Starting batch export for range %s.", interval))
+	}
+	return Begun{
+		RunID: r.ID, Interval: interval, Destination: e.Destination.Type, Model: e.Model,
+		ReadyAt: interval.End.Add(a.Limits.settle(e.Frequency)),
+		Work:    work(e.Frequency), Heartbeat: a.Limits.Heartbeat, Short: a.Limits.Short,
+	}, nil
+}
+
+// intervalOf finds the interval, or why there is none to run here.
+func (a *Activities) intervalOf(ctx context.Context, e batch.Export, in BeginInput) (batch.Interval, string, error) {
+	if in.End != nil {
+		i := batch.Interval{End: *in.End}
+		if in.Start != nil {
+			i.Start = *in.Start
+		}
+		return i.UTC(), "", nil
+	}
+	if in.Nominal == nil {
+		return batch.Interval{}, "", batch.Errorf(batch.CodeConfig, nil, "the workflow was started without an interval and outside its schedule")
+	}
+	calendar, err := e.Calendar()
+	if err != nil {
+		return batch.Interval{}, "", err
+	}
+	if calendar.Aligned(*in.Nominal) {
+		return calendar.Before(*in.Nominal), "", nil
+	}
+	// Somebody triggered the schedule by hand, or it fired for a local time that is no boundary: the interval gets its
+	// own execution under its own id.
+	last := calendar.LastComplete(*in.Nominal)
+	if err := a.Executions.StartInterval(ctx, e, last); err != nil {
+		return batch.Interval{}, "", err
+	}
+	return batch.Interval{}, "the last complete interval runs as " + batch.WorkflowID(e.ID, last.End), nil
+}

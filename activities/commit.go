@@ -1,0 +1,230 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tranche/batch"
+	"tranche/destinations"
+)
+
+// Committed is what a commit made visible.
+type Committed struct {
+	Rows  int64 `json:"rows"`
+	Bytes int64 `json:"bytes"`
+	Files int64 `json:"files"`
+}
+
+// Commit publishes what was staged: lease, fence, publish, record. It is the point of no return, and idempotent: called
+// again after a lost answer, it finds what is done and goes on from there.
+func (a *Activities) Commit(ctx context.Context, in RunInput) (Committed, error) {
+	var committed Committed
+	m := &meter{}
+	err := a.guard(ctx, in.RunID, m, func(ctx context.Context) error {
+		d, err := a.load(ctx, in.RunID)
+		if err != nil {
+			return err
+		}
+		committed, err = a.commit(ctx, d, in.Generation)
+		return err
+	})
+	return committed, err
+}
+
+func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Committed, error) {
+	done, err := a.delivered(ctx, d.run)
+	if err != nil || done != nil {
+		return committedOf(done), err
+	}
+	receipts, planned, err := a.Store.Receipts(ctx, d.run.ID, generation)
+	if err != nil {
+		return Committed{}, err
+	}
+	rows, bytes, _, err := rowsOf(receipts, planned)
+	if err != nil {
+		return Committed{}, err
+	}
+	if _, err := a.Store.BeginCommit(ctx, d.run.ID); err != nil {
+		return Committed{}, err
+	}
+	destination, err := d.open(ctx)
+	if err != nil {
+		return Committed{}, err
+	}
+	defer a.close(destination, d.run)
+
+	token, err := a.Store.AcquireLease(ctx, d.export.ID, d.run.Interval, d.run.ID, a.Limits.Heartbeat)
+	if err != nil {
+		return Committed{}, err
+	}
+	ctx, release := a.keepLease(ctx, d, token)
+	defer release()
+	if err := a.fence(ctx, d, destination, token, generation); err != nil {
+		return Committed{}, err
+	}
+	// The fence of another run may have come between reading the receipts and taking the lease.
+	if _, _, err := a.Store.Receipts(ctx, d.run.ID, generation); err != nil {
+		return Committed{}, err
+	}
+	previous, err := a.previous(ctx, d)
+	if err != nil {
+		return Committed{}, err
+	}
+	published, err := destination.Commit(ctx, d.target(generation, token), receipts, previous)
+	if err != nil {
+		return Committed{}, err
+	}
+	if err := verify(published, rows, bytes); err != nil {
+		return Committed{}, err
+	}
+	return a.settle(ctx, d, destination, published, generation, token)
+}
+
+// delivered returns the delivery that this run has recorded already, or nil.
+func (a *Activities) delivered(ctx context.Context, r batch.Run) (*batch.Delivery, error) {
+	done, err := a.Store.Delivery(ctx, r.ExportID, r.Interval)
+	if err != nil || done == nil || done.RunID != r.ID {
+		return nil, err
+	}
+	return done, nil
+}
+
+// previous returns what a reader may see of the interval now: what was delivered, and what a run that died in its commit
+// may have published without recording it.
+func (a *Activities) previous(ctx context.Context, d delivery) (*batch.Delivery, error) {
+	previous, err := a.Store.Delivery(ctx, d.export.ID, d.run.Interval)
+	if err != nil {
+		return nil, err
+	}
+	fenced, err := a.Store.FencedObjects(ctx, d.export.ID, d.run.Interval)
+	if err != nil || len(fenced) == 0 {
+		return previous, err
+	}
+	if previous == nil {
+		previous = &batch.Delivery{ExportID: d.export.ID, Interval: d.run.Interval}
+	}
+	known := make(map[string]bool, len(previous.Objects))
+	for _, o := range previous.Objects {
+		known[o.Key] = true
+	}
+	for _, o := range fenced {
+		if !known[o.Key] {
+			previous.Objects = append(previous.Objects, o)
+		}
+	}
+	return previous, nil
+}
+
+func committedOf(d *batch.Delivery) Committed {
+	if d == nil {
+		return Committed{}
+	}
+	return Committed{Rows: d.Rows, Bytes: d.Bytes, Files: int64(len(d.Objects))}
+}
+
+// fence makes sure that nothing else that was staged for the interval can be published any more.
+func (a *Activities) fence(ctx context.Context, d delivery, destination destinations.Destination, token int64, generation int) error {
+	others, err := a.Store.Fence(ctx, d.export.ID, d.run.Interval, token, d.run.ID, generation)
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	return a.abort(ctx, destination, others)
+}
+
+// abort throws away what the journal entries name, and forgets them.
+func (a *Activities) abort(ctx context.Context, destination destinations.Destination, entries []destinations.Journaled) error {
+	refs, ids := make([]destinations.Ref, len(entries)), make([]int64, len(entries))
+	for i, e := range entries {
+		refs[i], ids[i] = e.Ref, e.ID
+	}
+	if err := destination.Abort(ctx, refs); err != nil {
+		return err
+	}
+	return a.Store.ForgetRefs(ctx, ids)
+}
+
+// verify compares what the destination reports with what was staged.
+func verify(p destinations.Published, rows, bytes int64) error {
+	if p.Rows != rows {
+		return batch.Errorf(batch.CodeVerification, nil, "%d rows were staged, but the destination reports %d", rows, p.Rows)
+	}
+	if p.Bytes != bytes {
+		return batch.Errorf(batch.CodeVerification, nil, "%d bytes were staged, but the destination reports %d", bytes, p.Bytes)
+	}
+	return nil
+}
+
+// settle records the delivery, and then clears the run's staging place.
+func (a *Activities) settle(
+	ctx context.Context, d delivery, destination destinations.Destination, p destinations.Published, generation int, token int64,
+) (Committed, error) {
+	delivery := batch.Delivery{
+		ExportID: d.export.ID, Interval: d.run.Interval, RunID: d.run.ID, Generation: generation, Token: token,
+		Rows: p.Rows, Bytes: p.Bytes, Objects: p.Objects, Manifest: p.Manifest, CommittedAt: a.Now().UTC().Truncate(time.Microsecond),
+	}
+	if err := a.Store.RecordDelivery(ctx, delivery); err != nil {
+		return Committed{}, err
+	}
+	for _, w := range p.Warnings {
+		a.say(d.run, batch.LogWarning, w)
+	}
+	a.say(d.run, batch.LogInfo, fmt.Sprintf("Published %d rows in %d files for range %s.", p.Rows, len(p.Objects), d.run.Interval))
+	a.Metrics.Delivered(d.export.Destination.Type, d.export.Model, p.Rows, p.Bytes)
+	refs, err := a.Store.Refs(ctx, d.run.ID)
+	if err == nil && len(refs) > 0 {
+		err = a.abort(ctx, destination, refs)
+	}
+	if err != nil { // the rows are delivered: this must not fail the run
+		a.Log.Warn("The staging place of a delivered run is still there; the sweep tries again.",
+			zap.Stringer("run_id", d.run.ID), zap.Error(err))
+	}
+	return committedOf(&delivery), nil
+}
+
+// renewalsPerLease is how often a lease is kept alive within its life.
+const renewalsPerLease = 4
+
+// keepLease keeps the lease alive until release is called. When the lease is lost, the context ends: somebody else
+// commits the interval now.
+func (a *Activities) keepLease(ctx context.Context, d delivery, token int64) (leased context.Context, release func()) {
+	ttl := a.Limits.Heartbeat
+	leased, cancel := context.WithCancelCause(ctx)
+	done, ended := make(chan struct{}), make(chan struct{})
+	ticker := time.NewTicker(ttl / renewalsPerLease)
+	var lost atomic.Bool
+	go func() {
+		defer close(ended)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+			}
+			err := a.Store.KeepLease(leased, d.export.ID, d.run.Interval, token, ttl)
+			if batch.CodeOf(err) == batch.CodeSuperseded {
+				lost.Store(true)
+				cancel(err)
+				return
+			}
+			if err != nil && leased.Err() == nil {
+				a.Log.Warn("A lease could not be renewed; trying again.", zap.Stringer("run_id", d.run.ID), zap.Error(err))
+			}
+		}
+	}()
+	return leased, func() {
+		close(done)
+		<-ended
+		defer cancel(nil)
+		if lost.Load() {
+			return
+		}
+		if err := a.Store.ReleaseLease(context.WithoutCancel(leased), d.export.ID, d.run.Interval, token); err != nil {
+			a.Log.Warn("A lease could not be released; it expires.", zap.Stringer("run_id", d.run.ID), zap.Error(err))
+		}
+	}
+}

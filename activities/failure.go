@@ -1,0 +1,102 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+	"go.uber.org/zap"
+
+	"tranche/batch"
+)
+
+// guard runs one try of an activity of a run: it beats while work runs, records a failure on the run where users look,
+// and gives Temporal an error that holds no cause: causes may quote rows or hosts, and histories are for ever.
+func (a *Activities) guard(ctx context.Context, runID uuid.UUID, m *meter, work func(ctx context.Context) error) error {
+	stop := beat(ctx, a.Limits.Heartbeat, m)
+	err := a.recovered(ctx, work)
+	stop()
+	if err == nil {
+		return nil
+	}
+	if errors.Is(ctx.Err(), context.Canceled) && batch.CodeOf(err).Retryable() {
+		return ctx.Err() // cancelled, or the worker stops: not a failure of the run
+	}
+	a.record(context.WithoutCancel(ctx), runID, err)
+	return applicationError(err)
+}
+
+// recovered turns a panic into an error of ours: its text may quote rows, so it must not reach a history.
+func (a *Activities) recovered(ctx context.Context, work func(ctx context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.Log.Error("An activity panicked.", zap.Any("panic", p), zap.Stack("stack"))
+			err = batch.Errorf(batch.CodeInternal, fmt.Errorf("panic: %v", p), "%s", batch.InternalMessage)
+		}
+	}()
+	return work(ctx)
+}
+
+// record writes the failed try to the run and to its log.
+func (a *Activities) record(ctx context.Context, runID uuid.UUID, err error) {
+	ctx, cancel := context.WithTimeout(ctx, a.Limits.Short)
+	defer cancel()
+	info := activity.GetInfo(ctx)
+	code, message := batch.CodeOf(err), batch.MessageOf(err)
+	a.Log.Warn("An activity failed.", zap.String("activity", info.ActivityType.Name), zap.Stringer("run_id", runID),
+		zap.Int32("attempt", info.Attempt), zap.String("code", string(code)), zap.Error(err))
+	var next *time.Time
+	if code.Retryable() {
+		t := a.Now().UTC().Add(retryDelay(err, info))
+		next = &t
+		a.Metrics.ActivityRetried(code)
+	}
+	r, saveErr := a.Store.UpdateRun(ctx, runID, func(r *batch.Run) error {
+		if r.Status.Final() {
+			return batch.ErrUnchanged
+		}
+		r.Attempt, r.LatestError, r.ErrorCode, r.NextRetryAt = int(info.Attempt), message, code, next
+		return nil
+	})
+	if saveErr != nil {
+		a.Log.Error("A failed try could not be recorded on its run.", zap.Stringer("run_id", runID), zap.Error(saveErr))
+		return
+	}
+	if next != nil && !r.Status.Final() {
+		a.say(r, batch.LogWarning, fmt.Sprintf("Attempt %d of range %s failed and will be repeated at %s: %s",
+			info.Attempt, r.Interval, next.Format(time.RFC3339), message))
+	}
+}
+
+// retryDelay is when Temporal will try again: the error's own hint or the policy's back-off.
+func retryDelay(err error, info activity.Info) time.Duration {
+	if e, ok := errors.AsType[*batch.Error](err); ok && e.RetryAfter > 0 {
+		return e.RetryAfter
+	}
+	if info.RetryPolicy == nil {
+		return time.Second
+	}
+	delay := info.RetryPolicy.InitialInterval
+	for range min(info.Attempt-1, 32) {
+		delay = min(time.Duration(float64(delay)*info.RetryPolicy.BackoffCoefficient), info.RetryPolicy.MaximumInterval)
+	}
+	return delay
+}
+
+// applicationError is what Temporal sees of err: code, message, whether to retry. A failure that the customer must mend
+// is benign: it is not an operator's alarm.
+func applicationError(err error) error {
+	code := batch.CodeOf(err)
+	options := temporal.ApplicationErrorOptions{NonRetryable: !code.Retryable()}
+	if e, ok := errors.AsType[*batch.Error](err); ok {
+		options.NextRetryDelay = e.RetryAfter
+	}
+	if code.Fault() == batch.Customers {
+		options.Category = temporal.ApplicationErrorCategoryBenign
+	}
+	return temporal.NewApplicationErrorWithOptions(batch.MessageOf(err), string(code), options)
+}

@@ -1,0 +1,137 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"tranche/batch"
+)
+
+// FinishInput says how a run ended.
+type FinishInput struct {
+	RunID   uuid.UUID       `json:"run_id"`
+	Status  batch.RunStatus `json:"status"`
+	Code    batch.Code      `json:"code,omitempty"`
+	Message string          `json:"message,omitempty"` // safe to show
+}
+
+// Finished is the run's last word.
+type Finished struct {
+	Status batch.RunStatus `json:"status"`
+	Rows   int64           `json:"rows"`
+	Bytes  int64           `json:"bytes"`
+	Files  int64           `json:"files"`
+}
+
+// Finish writes the run's final state, on every path, and aborts what was not committed. What was delivered counts as
+// completed, whatever happened to the answer.
+func (a *Activities) Finish(ctx context.Context, in FinishInput) (Finished, error) {
+	finished, err := a.finish(ctx, in)
+	if err != nil {
+		return finished, applicationError(err)
+	}
+	return finished, nil
+}
+
+func (a *Activities) finish(ctx context.Context, in FinishInput) (Finished, error) {
+	r, err := a.Store.RunByID(ctx, in.RunID)
+	if err != nil {
+		return Finished{}, err
+	}
+	done, err := a.delivered(ctx, r)
+	if err != nil {
+		return Finished{}, err
+	}
+	if done != nil {
+		in.Status, in.Code, in.Message = batch.RunCompleted, "", ""
+	} else if in.Status == batch.RunCompleted {
+		return Finished{}, batch.Errorf(batch.CodeInternal, nil, "the run is said to be completed, but nothing was delivered")
+	}
+	before := r.Status
+	r, err = a.Store.UpdateRun(ctx, in.RunID, func(r *batch.Run) error {
+		before = r.Status
+		return conclude(r, in, done, a)
+	})
+	if err != nil {
+		return Finished{}, err
+	}
+	if before != r.Status {
+		a.announce(r)
+	}
+	// A run that the API cancelled was final before, and is counted here, where its work ends.
+	if before != r.Status || r.Status == batch.RunCancelled {
+		a.count(ctx, r)
+	}
+	if done == nil {
+		a.discard(ctx, r)
+	}
+	return finishedOf(r, done), nil
+}
+
+// conclude changes the run's row. Final states never change, but for Cancelled to Completed when the commit had begun.
+func conclude(r *batch.Run, in FinishInput, done *batch.Delivery, a *Activities) error {
+	if r.Status.Final() && (r.Status != batch.RunCancelled || done == nil) {
+		return batch.ErrUnchanged
+	}
+	now := a.Now().UTC()
+	r.Status, r.FinishedAt, r.NextRetryAt = in.Status, &now, nil
+	r.ErrorCode, r.LatestError = in.Code, in.Message
+	if done != nil {
+		files, none := int64(len(done.Objects)), int64(0)
+		r.RowsCompleted, r.RowsFailed, r.Bytes, r.Files = &done.Rows, &none, &done.Bytes, &files
+	}
+	return nil
+}
+
+func finishedOf(r batch.Run, done *batch.Delivery) Finished {
+	c := committedOf(done)
+	return Finished{Status: r.Status, Rows: c.Rows, Bytes: c.Bytes, Files: c.Files}
+}
+
+// announce tells the customer how the run ended.
+func (a *Activities) announce(r batch.Run) {
+	switch r.Status {
+	case batch.RunCompleted:
+		a.say(r, batch.LogInfo, fmt.Sprintf("Batch export for range %s finished successfully with %d records exported.", r.Interval, *r.RowsCompleted))
+	case batch.RunCancelled:
+		a.say(r, batch.LogWarning, fmt.Sprintf("Batch export for range %s was cancelled.", r.Interval))
+	default:
+		a.say(r, batch.LogError, fmt.Sprintf("Batch export for range %s failed with a non-recoverable error: %s", r.Interval, r.LatestError))
+	}
+}
+
+// count adds the run to the metrics.
+func (a *Activities) count(ctx context.Context, r batch.Run) {
+	destination, model := "unknown", batch.Model("unknown")
+	if e, err := a.Store.ExportByID(ctx, r.ExportID); err == nil {
+		destination, model = e.Destination.Type, e.Model
+	}
+	a.Metrics.RunEnded(r.Status, destination, model)
+}
+
+// discard aborts what the run staged. A failure is left to the sweep: the run is over all the same.
+func (a *Activities) discard(ctx context.Context, r batch.Run) {
+	if err := a.discardRefs(ctx, r.ID); err != nil {
+		a.Log.Warn("What a run staged is still there; the sweep tries again.", zap.Stringer("run_id", r.ID), zap.Error(err))
+	}
+}
+
+func (a *Activities) discardRefs(ctx context.Context, runID uuid.UUID) error {
+	refs, err := a.Store.Refs(ctx, runID)
+	if err != nil || len(refs) == 0 {
+		return err
+	}
+	d, err := a.load(ctx, runID)
+	if err != nil {
+		return err
+	}
+	destination, err := d.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.close(destination, d.run)
+	return a.abort(ctx, destination, refs)
+}

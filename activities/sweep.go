@@ -1,0 +1,67 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"tranche/batch"
+	"tranche/destinations"
+)
+
+// A Sweeper removes what runs staged and nobody could abort: the worker died, or the destination did not answer.
+type Sweeper struct {
+	Activities *Activities
+	Store      SweepStore
+	// Grace is how long a run must be over: its own Finish comes first.
+	Grace time.Duration
+}
+
+// SweepStore is what the Sweeper needs of the database.
+type SweepStore interface {
+	// DanglingRefs returns journal entries whose run was over before the time, or that have no run.
+	DanglingRefs(ctx context.Context, finishedBefore time.Time, limit int) ([]destinations.Journaled, error)
+}
+
+// sweepLimit is how many journal entries one sweep takes on.
+const sweepLimit = 500
+
+// Sweep removes what dangles. One destination that does not answer does not keep the others from being swept.
+func (s *Sweeper) Sweep(ctx context.Context) error {
+	dangling, err := s.Store.DanglingRefs(ctx, s.Activities.Now().Add(-s.Grace), sweepLimit)
+	if err != nil {
+		return err
+	}
+	byExport := map[uuid.UUID][]destinations.Journaled{}
+	for _, d := range dangling {
+		byExport[d.ExportID] = append(byExport[d.ExportID], d)
+	}
+	for id, entries := range byExport {
+		if err := s.sweepExport(ctx, id, entries); err != nil {
+			s.Activities.Log.Warn("What runs staged could not be removed; the next sweep tries again.",
+				zap.Stringer("batch_export_id", id), zap.Int("refs", len(entries)), zap.Error(err))
+		}
+	}
+	return ctx.Err()
+}
+
+func (s *Sweeper) sweepExport(ctx context.Context, id uuid.UUID, entries []destinations.Journaled) error {
+	ctx, cancel := context.WithTimeout(ctx, s.Activities.Limits.Short)
+	defer cancel()
+	e, err := s.Activities.Store.ExportByID(ctx, id)
+	if err != nil {
+		return err
+	}
+	plugin, ok := s.Activities.Plugins.Plugin(e.Destination.Type)
+	if !ok {
+		return batch.Errorf(batch.CodeDestinationClosed, nil, "this server has no destination of type %q", e.Destination.Type)
+	}
+	destination, err := plugin.Open(ctx, e.Destination.Config)
+	if err != nil {
+		return err
+	}
+	defer s.Activities.close(destination, batch.Run{})
+	return s.Activities.abort(ctx, destination, entries)
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"tranche/api"
+	"tranche/internal/service"
+)
+
+func apiCommand(getenv func(string) string) *cobra.Command {
+	return &cobra.Command{
+		Use: "api", Short: "Serve the API", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := readConfig(getenv, "TRANCHE_DATABASE_URL", "TRANCHE_MASTER_KEYS", "TRANCHE_CURSOR_KEY")
+			if err != nil {
+				return err
+			}
+			return runAPI(cmd.Context(), c)
+		},
+	}
+}
+
+func runAPI(ctx context.Context, c config) (err error) {
+	p, err := open(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	server, err := p.API(service.APIOptions{
+		Quotas:       service.Quotas{Backfills: c.BackfillsPerTeam, BackfillConcurrency: c.BackfillConcurrency},
+		CursorSecret: []byte(c.CursorKey), Registry: p.registry, TrustedProxies: c.TrustedProxies,
+		TemporalUI: api.TemporalUI{Base: c.TemporalUIURL, Namespace: c.TemporalNamespace},
+	})
+	if err != nil {
+		return err
+	}
+	return serve(ctx, p.Log, c.Listen, server.Handler())
+}
+
+// shutdownTimeout is how long requests under way may take when the process stops.
+const shutdownTimeout = 8 * time.Second
+
+// serve serves handler until ctx ends, then lets requests under way finish.
+func serve(ctx context.Context, log *zap.Logger, address string, handler http.Handler) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", address, err)
+	}
+	server := api.NewHTTPServer(handler)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	log.Info("Serving.", zap.Stringer("address", listener.Addr()))
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	return server.Shutdown(stopping)
+}

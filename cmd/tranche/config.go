@@ -1,0 +1,188 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"tranche/storage"
+)
+
+// A config is what the process reads from its environment, once.
+type config struct {
+	DatabaseURL         string
+	MasterKeys          []storage.MasterKey
+	CursorKey           string
+	TemporalAddress     string
+	TemporalNamespace   string
+	TemporalUIURL       string
+	SourceURL           string
+	SourceTable         string
+	FileRoot            string
+	Listen              string
+	MetricsListen       string
+	TrustedProxies      []netip.Prefix
+	BackfillsPerTeam    int
+	BackfillConcurrency int
+	WorkerSlots         int
+	BackfillSlots       int
+	SettleDelay         time.Duration
+	SettleDelaySub      time.Duration
+	LogRetention        time.Duration
+	LogFormat           string
+	LogLevel            string
+}
+
+// A setting is one environment variable.
+type setting struct {
+	name     string
+	fallback string
+	meaning  string
+	secret   bool
+	parse    func(c *config, value string) error
+}
+
+// settings is every variable that the service reads.
+var settings = []setting{
+	{"TRANCHE_DATABASE_URL", "", "PostgreSQL of the service, as a URL", true,
+		func(c *config, v string) error { c.DatabaseURL = v; return urlOf(v, "postgres", "postgresql") }},
+	{"TRANCHE_MASTER_KEYS", "", "keys that seal destination settings: id:base64 of 32 bytes, comma separated; the first one seals", true,
+		func(c *config, v string) (err error) { c.MasterKeys, err = storage.ParseMasterKeys(v); return err }},
+	{"TRANCHE_CURSOR_KEY", "", "secret that signs page cursors, the same for all API processes", true,
+		func(c *config, v string) error { c.CursorKey = v; return nil }},
+	{"TRANCHE_TEMPORAL_ADDRESS", "127.0.0.1:7233", "host:port of Temporal's frontend", false,
+		func(c *config, v string) error { c.TemporalAddress = v; return hostPort(v) }},
+	{"TRANCHE_TEMPORAL_NAMESPACE", "default", "Temporal namespace", false,
+		func(c *config, v string) error { c.TemporalNamespace = v; return notEmpty(v) }},
+	{"TRANCHE_TEMPORAL_UI_URL", "", "base URL of Temporal's Web UI, for links in the API", false,
+		func(c *config, v string) error { c.TemporalUIURL = strings.TrimSuffix(v, "/"); return urlOf(v, "http", "https") }},
+	{"TRANCHE_SOURCE_URL", "", "database with the events, as a postgres:// URL (worker)", true,
+		func(c *config, v string) error { c.SourceURL = v; return urlOf(v, "postgres", "postgresql") }},
+	{"TRANCHE_SOURCE_TABLE", "events", "table with the events, optionally with its schema", false,
+		func(c *config, v string) error { c.SourceTable = v; return notEmpty(v) }},
+	{"TRANCHE_FILE_ROOT", "", "folder below which File destinations write; empty = the type is refused", false,
+		func(c *config, v string) error { c.FileRoot = v; return nil }},
+	{"TRANCHE_LISTEN", "127.0.0.1:8000", "address of the API", false,
+		func(c *config, v string) error { c.Listen = v; return hostPort(v) }},
+	{"TRANCHE_METRICS_LISTEN", "127.0.0.1:9090", "address of the worker's health checks and metrics", false,
+		func(c *config, v string) error { c.MetricsListen = v; return hostPort(v) }},
+	{"TRANCHE_TRUSTED_PROXIES", "", "networks whose X-Forwarded headers are believed, comma separated", false,
+		func(c *config, v string) (err error) { c.TrustedProxies, err = prefixes(v); return err }},
+	{"TRANCHE_BACKFILLS_PER_TEAM", "5", "how many backfills of a team may run at once; retries are not counted", false,
+		func(c *config, v string) error { return number(&c.BackfillsPerTeam, v, 1, 1000) }},
+	{"TRANCHE_BACKFILL_CONCURRENCY", "1", "how many intervals of a backfill run at once", false,
+		func(c *config, v string) error { return number(&c.BackfillConcurrency, v, 1, 100) }},
+	{"TRANCHE_WORKER_SLOTS", "20", "how many activities a worker runs at once for scheduled runs", false,
+		func(c *config, v string) error { return number(&c.WorkerSlots, v, 1, 1000) }},
+	{"TRANCHE_BACKFILL_SLOTS", "10", "how many activities a worker runs at once for backfills", false,
+		func(c *config, v string) error { return number(&c.BackfillSlots, v, 1, 1000) }},
+	{"TRANCHE_SETTLE_DELAY", "60s", "how long a run waits after its interval for late rows", false,
+		func(c *config, v string) error { return duration(&c.SettleDelay, v, 0) }},
+	{"TRANCHE_SETTLE_DELAY_SUB_HOURLY", "30s", "the same for intervals below an hour", false,
+		func(c *config, v string) error { return duration(&c.SettleDelaySub, v, 0) }},
+	{"TRANCHE_LOG_RETENTION", "720h", "how long the log lines of runs are kept", false,
+		func(c *config, v string) error { return duration(&c.LogRetention, v, time.Hour) }},
+	{"TRANCHE_LOG_FORMAT", "json", "json or text", false,
+		func(c *config, v string) error { c.LogFormat = v; return oneOf(v, "json", "text") }},
+	{"TRANCHE_LOG_LEVEL", "info", "debug, info, warn or error", false,
+		func(c *config, v string) error { c.LogLevel = v; return oneOf(v, "debug", "info", "warn", "error") }},
+}
+
+// readConfig reads all settings and reports all problems at once. The required ones differ by command.
+func readConfig(getenv func(string) string, required ...string) (config, error) {
+	var c config
+	var problems []error
+	for _, s := range settings {
+		value := getenv(s.name)
+		if value == "" {
+			value = s.fallback
+		}
+		if value == "" {
+			continue
+		}
+		if err := s.parse(&c, value); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", s.name, err))
+		}
+	}
+	for _, name := range required {
+		if getenv(name) == "" {
+			problems = append(problems, fmt.Errorf("%s: must be set", name))
+		}
+	}
+	return c, errors.Join(problems...)
+}
+
+// Errors of settings never quote the value: it may be a secret.
+
+func notEmpty(v string) error {
+	if strings.TrimSpace(v) == "" {
+		return errors.New("must not be blank")
+	}
+	return nil
+}
+
+func oneOf(v string, choices ...string) error {
+	for _, c := range choices {
+		if v == c {
+			return nil
+		}
+	}
+	return fmt.Errorf("must be one of %s", strings.Join(choices, ", "))
+}
+
+func urlOf(v string, schemes ...string) error {
+	u, err := url.Parse(v)
+	if err != nil || u.Host == "" {
+		return fmt.Errorf("must be a URL that begins with %s://", schemes[0])
+	}
+	if oneOf(u.Scheme, schemes...) != nil {
+		return fmt.Errorf("must be a URL that begins with %s://", strings.Join(schemes, ":// or "))
+	}
+	return nil
+}
+
+func hostPort(v string) error {
+	_, port, err := net.SplitHostPort(v)
+	if err != nil {
+		return errors.New("must be host:port")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return errors.New("must end with a port number")
+	}
+	return nil
+}
+
+func number(into *int, v string, least, most int) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < least || n > most {
+		return fmt.Errorf("must be a whole number from %d to %d", least, most)
+	}
+	*into = n
+	return nil
+}
+
+func duration(into *time.Duration, v string, least time.Duration) error {
+	d, err := time.ParseDuration(v)
+	if err != nil || d < least {
+		return fmt.Errorf("must be a duration such as 90s, 15m or 24h, at least %s", least)
+	}
+	*into = d
+	return nil
+}
+
+func prefixes(v string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, part := range strings.Split(v, ",") {
+		p, err := netip.ParsePrefix(strings.TrimSpace(part))
+		if err != nil {
+			return nil, errors.New("must be networks such as 10.0.0.0/8, comma separated")
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}

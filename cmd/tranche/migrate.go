@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"tranche/storage"
+)
+
+func migrateCommand(getenv func(string) string) *cobra.Command {
+	cmd := &cobra.Command{Use: "migrate", Short: "Bring the database up to this version"}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "up", Short: "Run the migrations that are missing", Args: cobra.NoArgs,
+			RunE: withDatabase(getenv, func(cmd *cobra.Command, db *storage.DB) error {
+				if err := db.Migrate(cmd.Context()); err != nil {
+					return err
+				}
+				return printStatus(cmd, db)
+			}),
+		},
+		&cobra.Command{
+			Use: "status", Short: "Say which migrations are missing", Args: cobra.NoArgs,
+			RunE: withDatabase(getenv, printStatus),
+		},
+	)
+	return cmd
+}
+
+func printStatus(cmd *cobra.Command, db *storage.DB) error {
+	status, err := db.MigrationStatus(cmd.Context())
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "database at migration %d, this binary at %d\n", status.Database, status.Binary)
+	return err
+}
+
+// withDatabase opens the database for one command.
+func withDatabase(getenv func(string) string, do func(*cobra.Command, *storage.DB) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) (err error) {
+		c, err := readConfig(getenv, "TRANCHE_DATABASE_URL", "TRANCHE_MASTER_KEYS")
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), openTimeout)
+		defer cancel()
+		db, err := openDatabase(ctx, c)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, db.Close()) }()
+		return do(cmd, db)
+	}
+}

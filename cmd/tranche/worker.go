@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+
+	"tranche/activities"
+	"tranche/internal/service"
+	"tranche/sources/postgres"
+)
+
+func workerCommand(getenv func(string) string) *cobra.Command {
+	return &cobra.Command{
+		Use: "worker", Short: "Deliver intervals", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := readConfig(getenv, "TRANCHE_DATABASE_URL", "TRANCHE_MASTER_KEYS", "TRANCHE_SOURCE_URL")
+			if err != nil {
+				return err
+			}
+			return runWorker(cmd.Context(), c)
+		},
+	}
+}
+
+// housekeeping is how often a worker repairs and sweeps, and how long it leaves new things alone.
+const (
+	housekeepEvery = 30 * time.Second
+	housekeepGrace = 30 * time.Second
+)
+
+func runWorker(ctx context.Context, c config) (err error) {
+	p, err := open(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	source, err := postgres.Open(ctx, c.SourceURL, postgres.Options{Table: c.SourceTable})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	limits := activities.Production()
+	limits.Settle, limits.SettleSubHourly = c.SettleDelay, c.SettleDelaySub
+	worker, err := p.StartWorker(service.WorkerOptions{
+		Source: source, Limits: limits, Slots: c.WorkerSlots, BackfillSlots: c.BackfillSlots,
+		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: c.LogRetention,
+	})
+	if err != nil {
+		return err
+	}
+	defer worker.Stop()
+	return serve(ctx, p.Log, c.MetricsListen, p.workerHandler())
+}
+
+// workerHandler serves a worker's health and metrics.
+func (p *process) workerHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := p.DB.Ping(r.Context()); err != nil {
+			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+			return
+		}
+		w.WriteHeader(http.StatusOK)
+	})
+	return mux
+}

@@ -1,0 +1,35 @@
+package destinations
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// A Registry knows the kinds of destination that a process serves.
+type Registry struct {
+	plugins map[string]Plugin
+}
+
+// NewRegistry makes a registry. It panics on two plugins of one type.
+func NewRegistry(plugins ...Plugin) *Registry {
+	r := &Registry{plugins: make(map[string]Plugin, len(plugins))}
+	for _, p := range plugins {
+		if _, ok := r.plugins[p.Type]; ok {
+			panic(fmt.Sprintf("destinations: two plugins of type %q", p.Type))
+		}
+		r.plugins[p.Type] = p
+	}
+	return r
+}
+
+// Plugin returns the plugin of a type.
+func (r *Registry) Plugin(kind string) (Plugin, bool) {
+	p, ok := r.plugins[kind]
+	return p, ok
+}
+
+// Types returns every type, sorted.
+func (r *Registry) Types() []string {
+	return slices.Sorted(maps.Keys(r.plugins))
+}

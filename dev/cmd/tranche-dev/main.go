@@ -1,0 +1,102 @@
+// Command tranche-dev runs all of Tranche on a laptop: API, worker, Temporal with its Web UI, and events in DuckDB, in
+// one process over one data directory.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"tranche/dev/stack"
+	"tranche/internal/telemetry"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	o, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tranche-dev:", err)
+		os.Exit(2)
+	}
+	if err := run(ctx, o, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "tranche-dev:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags.
+type options struct {
+	stack.Options
+	demo, once bool
+	logLevel   string
+}
+
+// parse reads the command line. Anything that is not a flag is refused.
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("tranche-dev", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&o.DataDir, "data-dir", ".tranche-dev", "directory for all state; exported files go to its folder exports")
+	flags.StringVar(&o.Listen, "listen", "127.0.0.1:8000", "address of the API; port 0 = any that is free")
+	flags.StringVar(&o.UIListen, "ui-listen", "127.0.0.1:8233", "address of Temporal's Web UI; port 0 = any that is free")
+	flags.StringVar(&o.APIKey, "api-key", "", "API key of organization 1, project 1; empty = a new one")
+	flags.Func("load", "load events from `FILE` (Parquet, .jsonl, .jsonl.gz, CSV) before serving; repeatable", func(v string) error {
+		o.Load = append(o.Load, v)
+		return nil
+	})
+	flags.BoolVar(&o.demo, "demo", false, "make events, export them by the hour to files, and print what was delivered")
+	flags.BoolVar(&o.once, "once", false, "with --demo: exit when all is delivered")
+	flags.StringVar(&o.logLevel, "log-level", "warn", "debug, info, warn or error; logs go to stderr")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if o.once && !o.demo {
+		return o, errors.New("--once goes with --demo")
+	}
+	return o, nil
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, o options, out io.Writer) (err error) {
+	if o.Log, err = telemetry.NewLogger(false, o.logLevel); err != nil {
+		return err
+	}
+	var d *demo
+	if o.demo {
+		if d, err = newDemo(o.DataDir); err != nil {
+			return err
+		}
+		o.Load = append(o.Load, d.file)
+	}
+	s, err := stack.Start(ctx, o.Options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	if _, err := fmt.Fprintf(out, "ready api=%s ui=%s key=%s\n", s.URL(), s.UIURL(), s.Key); err != nil {
+		return err
+	}
+	if d != nil {
+		if err := d.run(ctx, s, out); err != nil || o.once {
+			return err
+		}
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.Failed():
+		return err
+	}
+}

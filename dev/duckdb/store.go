@@ -1,0 +1,168 @@
+// Package duckdb keeps events in a DuckDB file inside the process: it loads them from files and is a source of exports.
+// It is what the dev binary has in place of a ClickHouse or PostgreSQL server.
+package duckdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"tranche/batch"
+	"tranche/dev/duckdb/engine"
+	"tranche/dev/lockfile"
+)
+
+// Options limit what the store takes.
+type Options struct {
+	// MemoryLimit bounds DuckDB's own memory, as DuckDB writes it ("512MB"); "" = 1GB. What does not fit goes into a
+	// folder beside the file.
+	MemoryLimit string
+	// Threads that a query may use; 0 = all processors.
+	Threads int
+	// SplitRows is the number of rows below which it is not worth to cut a split off; 0 = 50,000.
+	SplitRows int64
+	// Allocator of the record batches; nil = Go's memory.
+	Allocator memory.Allocator
+}
+
+const (
+	defaultMemoryLimit = "1GB"
+	defaultSplitRows   = 50_000
+)
+
+// A Store is an open file of events. It is a sources.Source, safe for use by several goroutines; loading and reading may
+// go on at once.
+type Store struct {
+	lock      *lockfile.Lock
+	database  *engine.Database
+	path      string
+	splitRows int64
+	allocator memory.Allocator
+
+	// loading holds one token: one load at a time.
+	loading chan struct{}
+}
+
+// An InUseError says that another process has the store open, or this one in another Store.
+type InUseError struct {
+	Path string
+}
+
+// Error names the file.
+func (e *InUseError) Error() string {
+	return fmt.Sprintf("the event store %s is in use by another process", e.Path)
+}
+
+// createEvents has PostHog's columns. Timestamps are UTC; the columns that hold JSON are text, so that they are given out
+// byte for byte as they came in.
+const createEvents = `CREATE TABLE IF NOT EXISTS events (
+	uuid UUID NOT NULL,
+	team_id BIGINT NOT NULL,
+	event VARCHAR NOT NULL,
+	distinct_id VARCHAR NOT NULL,
+	"timestamp" TIMESTAMP NOT NULL,
+	inserted_at TIMESTAMP NOT NULL,
+	created_at TIMESTAMP NOT NULL,
+	properties VARCHAR NOT NULL,
+	person_properties VARCHAR,
+	person_id VARCHAR,
+	elements_chain VARCHAR NOT NULL
+)`
+
+// Open opens the store at path and makes it if it does not exist, but not its folder. One Store at a time can have a file
+// open; the error is *InUseError otherwise.
+func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
+	s := &Store{path: path, splitRows: o.SplitRows, allocator: o.Allocator, loading: make(chan struct{}, 1)}
+	if s.splitRows <= 0 {
+		s.splitRows = defaultSplitRows
+	}
+	if s.allocator == nil {
+		s.allocator = memory.NewGoAllocator()
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	// DuckDB's own lock does not see a second opening by the same process.
+	if s.lock, err = lockfile.Acquire(path + ".lock"); err != nil {
+		if errors.Is(err, lockfile.ErrHeld) {
+			return nil, &InUseError{Path: path}
+		}
+		return nil, fmt.Errorf("open the event store: %w", err)
+	}
+	spill := path + ".tmp"
+	if err := os.MkdirAll(spill, 0o700); err != nil {
+		return nil, fmt.Errorf("open the event store: %w", err)
+	}
+	if s.database, err = engine.Open(path, settings(o, spill)); err != nil {
+		if errors.Is(err, engine.ErrInUse) {
+			return nil, &InUseError{Path: path}
+		}
+		return nil, fmt.Errorf("open the event store %s: %w", filepath.Base(path), err)
+	}
+	return s, s.createTables(ctx)
+}
+
+func settings(o Options, spill string) map[string]string {
+	limit, threads := o.MemoryLimit, o.Threads
+	if limit == "" {
+		limit = defaultMemoryLimit
+	}
+	if threads <= 0 {
+		threads = runtime.NumCPU()
+	}
+	return map[string]string{
+		"memory_limit":                 limit,
+		"threads":                      strconv.Itoa(threads),
+		"temp_directory":               spill,
+		"autoinstall_known_extensions": "false", // nothing is fetched from elsewhere
+		"autoload_known_extensions":    "false",
+	}
+}
+
+func (s *Store) createTables(ctx context.Context) error {
+	c, err := s.database.Connect()
+	if err != nil {
+		return fmt.Errorf("create the events table: %w", err)
+	}
+	defer c.Close()
+	if _, err := c.Exec(ctx, createEvents); err != nil {
+		return fmt.Errorf("create the events table: %w", err)
+	}
+	return nil
+}
+
+// Close closes the file. Readers must be released before.
+func (s *Store) Close() error {
+	if s.database != nil {
+		s.database.Close()
+		s.database = nil
+	}
+	if s.lock == nil {
+		return nil
+	}
+	lock := s.lock
+	s.lock = nil
+	return lock.Release()
+}
+
+// connect opens a connection; the caller closes it.
+func (s *Store) connect() (*engine.Conn, error) {
+	c, err := s.database.Connect()
+	return c, classify(err)
+}
+
+// classify turns an error of DuckDB into one of ours. The ends of contexts stay as they are.
+func classify(err error) error {
+	if failure, ok := errors.AsType[*engine.Error](err); ok {
+		return batch.Errorf(batch.CodeInternal, failure, "the event store could not answer")
+	}
+	return err
+}

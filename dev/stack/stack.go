@@ -1,0 +1,232 @@
+// Package stack runs all of Tranche in one process: Temporal with its Web UI, the metadata in SQLite, the events in
+// DuckDB, a worker and the API. Its state lives in one data directory and survives a kill at any moment.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/client"
+	"go.uber.org/zap"
+
+	"tranche/activities"
+	"tranche/api"
+	"tranche/destinations"
+	"tranche/destinations/file"
+	"tranche/dev/duckdb"
+	"tranche/dev/temporal"
+	"tranche/internal/auth"
+	"tranche/internal/service"
+	"tranche/internal/telemetry"
+	"tranche/storage"
+	"tranche/storage/sqlite"
+	"tranche/workflows"
+)
+
+// Options say how the stack runs.
+type Options struct {
+	DataDir string
+	// Listen is the address of the API, UIListen that of Temporal's Web UI; port 0 = any that is free.
+	Listen, UIListen string
+	// APIKey is the key of organization 1, project 1, user 1; empty = a new one.
+	APIKey string
+	// Load are files with events, loaded before the stack is ready.
+	Load []string
+	Log  *zap.Logger
+}
+
+// The embedded stack's figures.
+const (
+	backfillsPerTeam    = 5
+	backfillConcurrency = 4
+	slots               = 4
+	housekeepEvery      = 5 * time.Second
+	housekeepGrace      = 5 * time.Second
+	logRetention        = 30 * 24 * time.Hour
+	closeTimeout        = 3 * time.Second
+	shutdownTimeout     = 2 * time.Second
+)
+
+// organization, project and user of the embedded stack's key.
+const theOne = 1
+
+// A Stack is everything, running.
+type Stack struct {
+	Key    string
+	Loaded duckdb.Loaded
+
+	options  Options
+	dir      *dataDir
+	listener net.Listener
+	temporal *temporal.Server
+	client   client.Client
+	db       *storage.DB
+	events   *duckdb.Store
+	runLog   *telemetry.RunLog
+	worker   *service.Worker
+	server   *http.Server
+	served   chan error
+}
+
+// Start starts the stack and returns when it is ready. What was started is stopped again when it fails.
+func Start(ctx context.Context, o Options) (_ *Stack, err error) {
+	s := &Stack{options: o, served: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop())
+		}
+	}()
+	if s.dir, err = openDataDir(o.DataDir); err != nil {
+		return nil, err
+	}
+	if s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", o.Listen); err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", o.Listen, err)
+	}
+	if err := s.openStores(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openTemporal(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.serve(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// openStores opens the metadata and the events, and loads the files: bad input ends the start before anything runs.
+func (s *Stack) openStores(ctx context.Context) (err error) {
+	sealer, err := storage.NewSealer(s.dir.masterKey)
+	if err != nil {
+		return err
+	}
+	if s.db, err = sqlite.Open(ctx, filepath.Join(s.dir.path, "tranche.db"), sealer); err != nil {
+		return fmt.Errorf("open metadata: %w", err)
+	}
+	if err := s.db.Migrate(ctx); err != nil {
+		return err
+	}
+	if err := s.ensureKey(ctx); err != nil {
+		return err
+	}
+	if s.events, err = duckdb.Open(ctx, filepath.Join(s.dir.path, "events.duckdb"), duckdb.Options{}); err != nil {
+		return fmt.Errorf("open events: %w", err)
+	}
+	s.Loaded, err = s.events.Load(ctx, s.options.Load...)
+	return err
+}
+
+func (s *Stack) ensureKey(ctx context.Context) error {
+	s.Key = s.options.APIKey
+	if s.Key == "" {
+		s.Key = auth.NewSecret()
+	}
+	if err := auth.CheckSecret(s.Key); err != nil {
+		return err
+	}
+	if err := s.db.EnsureProject(ctx, theOne, theOne, theOne); err != nil {
+		return err
+	}
+	return s.db.CreateKey(ctx, auth.Key{
+		ID: uuid.Must(uuid.NewV7()), Label: "embedded", Prefix: auth.Prefix(s.Key), Hash: auth.Hash(s.Key),
+		OrganizationID: theOne, UserID: theOne, Scopes: []auth.Scope{auth.ScopeAll}, CreatedAt: time.Now().UTC(),
+	})
+}
+
+func (s *Stack) openTemporal(ctx context.Context) (err error) {
+	s.temporal, err = temporal.Start(ctx, temporal.Options{
+		Dir: filepath.Join(s.dir.path, "temporal"), UIListen: s.options.UIListen,
+		SearchAttributes: workflows.SearchAttributes(), Logger: s.options.Log,
+	})
+	if err != nil {
+		return err
+	}
+	s.client, err = client.DialContext(ctx, client.Options{
+		HostPort: s.temporal.HostPort(), Logger: telemetry.NewTemporalLogger(s.options.Log),
+	})
+	return err
+}
+
+// serve starts the worker and the API.
+func (s *Stack) serve() (err error) {
+	registry := telemetry.NewRegistry()
+	metrics := telemetry.NewMetrics(registry)
+	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
+	parts := service.Parts{
+		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log,
+		Plugins: destinations.NewRegistry(file.Plugin(file.Server{Root: s.ExportsDir()})),
+	}
+	s.worker, err = parts.StartWorker(service.WorkerOptions{
+		Source: s.events, Limits: activities.Embedded(), Slots: slots, BackfillSlots: slots,
+		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: logRetention,
+	})
+	if err != nil {
+		return err
+	}
+	server, err := parts.API(service.APIOptions{
+		Quotas:       service.Quotas{Backfills: backfillsPerTeam, BackfillConcurrency: backfillConcurrency},
+		CursorSecret: s.dir.secret, Registry: registry,
+		TemporalUI: api.TemporalUI{Base: s.UIURL(), Namespace: client.DefaultNamespace},
+	})
+	if err != nil {
+		return err
+	}
+	s.server = api.NewHTTPServer(server.Handler())
+	go func() { s.served <- s.server.Serve(s.listener) }()
+	return nil
+}
+
+// URL is the API's base URL.
+func (s *Stack) URL() string { return "http://" + s.listener.Addr().String() }
+
+// UIURL is the base URL of Temporal's Web UI.
+func (s *Stack) UIURL() string { return s.temporal.UIURL() }
+
+// ExportsDir is where File destinations write.
+func (s *Stack) ExportsDir() string { return filepath.Join(s.dir.path, "exports") }
+
+// Failed returns a channel that receives when the API stops by itself.
+func (s *Stack) Failed() <-chan error { return s.served }
+
+// Stop stops everything in the reverse order, within ten seconds. Work under way goes on at the next start.
+func (s *Stack) Stop() error {
+	var failures []error
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	switch {
+	case s.server != nil:
+		failures = append(failures, s.server.Shutdown(ctx))
+	case s.listener != nil:
+		failures = append(failures, s.listener.Close())
+	}
+	if s.worker != nil {
+		s.worker.Stop()
+	}
+	if s.runLog != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		failures = append(failures, s.runLog.Close(ctx))
+	}
+	if s.client != nil {
+		s.client.Close()
+	}
+	if s.temporal != nil {
+		failures = append(failures, s.temporal.Stop())
+	}
+	if s.events != nil {
+		failures = append(failures, s.events.Close())
+	}
+	if s.db != nil {
+		failures = append(failures, s.db.Close())
+	}
+	if s.dir != nil {
+		failures = append(failures, s.dir.close())
+	}
+	return errors.Join(failures...)
+}

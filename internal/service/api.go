@@ -1,0 +1,53 @@
+package service
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"tranche/api"
+	"tranche/internal/telemetry"
+)
+
+// APIOptions say how the API answers.
+type APIOptions struct {
+	Quotas Quotas
+	// CursorSecret is what the signatures of page cursors derive from; the same in all processes that serve one API.
+	CursorSecret   []byte
+	TemporalUI     api.TemporalUI
+	TrustedProxies []netip.Prefix
+	Registry       *prometheus.Registry
+}
+
+// API wires the API.
+func (p Parts) API(o APIOptions) (*api.Server, error) {
+	uses := p.UseCases(o.Quotas)
+	cursorKey, err := hkdf.Key(sha256.New, o.CursorSecret, nil, "page cursors", sha256.Size)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Registry.Register(telemetry.NewLagCollector(p.DB, time.Now)); err != nil {
+		return nil, err
+	}
+	return &api.Server{
+		Exports: uses.Exports, Runs: uses.Runs, Backfills: uses.Backfills, Logs: uses.Logs, Keys: p.DB,
+		Ready: func(ctx context.Context) error {
+			return errors.Join(outage("database", p.DB.Ping(ctx)), outage("temporal", uses.Workflows.Healthy(ctx)))
+		},
+		Scrape: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}), Metrics: p.Metrics, Log: p.Log, Now: time.Now,
+		CursorKey: cursorKey, TemporalUI: o.TemporalUI, TrustedProxies: o.TrustedProxies,
+	}, nil
+}
+
+func outage(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &api.Outage{Service: name, Err: err}
+}

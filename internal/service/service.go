@@ -1,0 +1,60 @@
+// Package service puts the parts of Tranche together, the same way for the service and for the embedded stack: the use
+// cases over database and Temporal, and the worker with its housekeeping.
+package service
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.uber.org/zap"
+
+	"tranche/destinations"
+	"tranche/internal/app"
+	"tranche/internal/telemetry"
+	"tranche/storage"
+	"tranche/workflows"
+)
+
+// Parts are what a process has opened.
+type Parts struct {
+	DB       *storage.DB
+	Temporal client.Client
+	Plugins  *destinations.Registry
+	Metrics  *telemetry.Metrics
+	RunLog   *telemetry.RunLog
+	Log      *zap.Logger
+}
+
+// Quotas are the limits of teams.
+type Quotas struct {
+	// Backfills is how many backfills of a team may be open at once.
+	Backfills int
+	// BackfillConcurrency is how many intervals of a backfill run at once.
+	BackfillConcurrency int
+}
+
+// UseCases are what the API drives.
+type UseCases struct {
+	Exports   *app.Exports
+	Runs      *app.Runs
+	Backfills *app.Backfills
+	Logs      *app.Logs
+	Workflows *workflows.Client
+}
+
+// UseCases wires the use cases.
+func (p Parts) UseCases(q Quotas) UseCases {
+	flows := &workflows.Client{Temporal: p.Temporal}
+	backfills := &app.Backfills{
+		Store: p.DB, Workflows: flows, Log: p.Log, Now: time.Now, Limit: q.Backfills, Concurrency: q.BackfillConcurrency,
+	}
+	runs := &app.Runs{Store: p.DB, Workflows: flows, Backfills: backfills, Logs: p.RunLog, Log: p.Log, Now: time.Now}
+	backfills.Runs = runs
+	return UseCases{
+		Exports: &app.Exports{
+			Store: p.DB, Schedules: flows, Plugins: p.Plugins, Runs: runs, Backfills: backfills,
+			Logs: p.RunLog, Log: p.Log, Now: time.Now,
+		},
+		Runs: runs, Backfills: backfills, Logs: &app.Logs{Store: p.DB}, Workflows: flows,
+	}
+}

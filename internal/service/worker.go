@@ -1,0 +1,143 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/worker"
+	"go.uber.org/zap"
+
+	"tranche/activities"
+	"tranche/internal/app"
+	"tranche/sources"
+	"tranche/workflows"
+)
+
+// WorkerOptions say how a worker works.
+type WorkerOptions struct {
+	Source sources.Source
+	Limits activities.Limits
+	// Slots is how many activities run at once for scheduled runs, BackfillSlots for backfills.
+	Slots, BackfillSlots int
+	// HousekeepEvery is the pause between two passes of the reconciler and the sweep.
+	HousekeepEvery time.Duration
+	// Grace is how long a row may be without its workflow, and a finished run with something staged.
+	Grace time.Duration
+	// LogRetention is how long the lines that customers see are kept.
+	LogRetention time.Duration
+}
+
+// Every heartbeat that is due within this time is sent at once, so that a cancel arrives within seconds.
+const heartbeatThrottle = 2 * time.Second
+
+// drain is how long a stopping worker lets its activities finish; then they are cancelled and repeated elsewhere.
+const drain = 4 * time.Second
+
+// A Worker executes workflows and activities, and keeps house.
+type Worker struct {
+	workers []worker.Worker
+	cancel  context.CancelFunc
+	done    chan struct{}
+}
+
+// StartWorker starts a worker. It works until Stop.
+func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
+	flows := &workflows.Client{Temporal: p.Temporal}
+	acts := &activities.Activities{
+		Store: p.DB, Source: o.Source, Plugins: p.Plugins, Executions: flows, Logs: p.RunLog, Metrics: p.Metrics,
+		Log: p.Log, Limits: o.Limits, Now: time.Now,
+	}
+	w := &Worker{done: make(chan struct{})}
+	for queue, slots := range map[string]int{workflows.QueueExports: o.Slots, workflows.QueueBackfills: o.BackfillSlots} {
+		sdk := worker.New(p.Temporal, queue, worker.Options{
+			MaxConcurrentActivityExecutionSize: slots,
+			MaxHeartbeatThrottleInterval:       heartbeatThrottle,
+			DefaultHeartbeatThrottleInterval:   heartbeatThrottle,
+			WorkerStopTimeout:                  drain,
+		})
+		sdk.RegisterWorkflow(workflows.ExportInterval)
+		sdk.RegisterWorkflow(workflows.Backfill)
+		sdk.RegisterActivity(acts)
+		if err := sdk.Start(); err != nil {
+			w.stopWorkers()
+			return nil, fmt.Errorf("start worker of %s: %w", queue, err)
+		}
+		w.workers = append(w.workers, sdk)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w.cancel = cancel
+	keeper := housekeeper{
+		reconciler: &app.Reconciler{Store: p.DB, Workflows: flows, Logs: p.RunLog, Log: p.Log, Now: time.Now, Grace: o.Grace},
+		sweeper:    &activities.Sweeper{Activities: acts, Store: p.DB, Grace: o.Grace},
+		logs:       p.DB, retention: o.LogRetention, every: o.HousekeepEvery, log: p.Log,
+	}
+	go func() {
+		defer close(w.done)
+		keeper.run(ctx)
+	}()
+	return w, nil
+}
+
+// Stop lets activities finish for a few seconds, cancels the others and waits.
+func (w *Worker) Stop() {
+	w.cancel()
+	w.stopWorkers()
+	<-w.done
+}
+
+func (w *Worker) stopWorkers() {
+	stopped := make(chan struct{})
+	for _, sdk := range w.workers {
+		go func() {
+			sdk.Stop()
+			stopped <- struct{}{}
+		}()
+	}
+	for range w.workers {
+		<-stopped
+	}
+}
+
+// A housekeeper repairs and cleans up, again and again.
+type housekeeper struct {
+	reconciler *app.Reconciler
+	sweeper    *activities.Sweeper
+	logs       interface {
+		DeleteLogs(ctx context.Context, before time.Time, limit int) (int64, error)
+	}
+	retention time.Duration
+	every     time.Duration
+	log       *zap.Logger
+}
+
+// Bounds of one pass, and of one deletion of old log lines.
+const (
+	passTimeout  = 5 * time.Minute
+	logsPerSweep = 10_000
+)
+
+func (h housekeeper) run(ctx context.Context) {
+	ticker := time.NewTicker(h.every)
+	defer ticker.Stop()
+	for {
+		h.pass(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (h housekeeper) pass(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, passTimeout)
+	defer cancel()
+	_, err := h.reconciler.Reconcile(ctx)
+	err = errors.Join(err, h.sweeper.Sweep(ctx))
+	_, logsErr := h.logs.DeleteLogs(ctx, time.Now().Add(-h.retention), logsPerSweep)
+	if err = errors.Join(err, logsErr); err != nil && ctx.Err() == nil {
+		h.log.Warn("Housekeeping could not do all of its work; the next pass tries again.", zap.Error(err))
+	}
+}

@@ -1,0 +1,288 @@
+package workflows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+
+	"tranche/batch"
+	"tranche/internal/app"
+)
+
+// A Client is our side of Temporal: schedules, and starting, cancelling and describing executions. Failures of Temporal
+// are *batch.Error with batch.CodeUnavailable.
+type Client struct {
+	Temporal client.Client
+}
+
+// rpcTimeout bounds one call to Temporal, its retries included.
+const rpcTimeout = 10 * time.Second
+
+// Put creates or updates the export's schedule. A schedule that was put for a newer revision is left alone.
+func (c *Client) Put(ctx context.Context, e batch.Export) error {
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+	defer cancel()
+	spec, err := specOf(e)
+	if err != nil {
+		return err
+	}
+	schedules := c.Temporal.ScheduleClient()
+	_, err = schedules.Create(ctx, client.ScheduleOptions{
+		ID: e.ID.String(), Spec: spec, Action: actionOf(e), Overlap: overlap, CatchupWindow: catchupWindow,
+		Paused: e.Paused, Note: noteOf(e), TypedSearchAttributes: attributesOf(e),
+	})
+	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+		return unavailable("create schedule", err)
+	}
+	err = schedules.GetHandle(ctx, e.ID.String()).Update(ctx, client.ScheduleUpdateOptions{
+		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+			s := in.Description.Schedule
+			if revisionOf(s) > e.Revision {
+				return nil, temporal.ErrSkipScheduleUpdate
+			}
+			s.Spec, s.Action = &spec, actionOf(e)
+			s.Policy = &client.SchedulePolicies{Overlap: overlap, CatchupWindow: catchupWindow}
+			s.State.Paused, s.State.Note = e.Paused, noteOf(e)
+			return &client.ScheduleUpdate{Schedule: &s}, nil
+		},
+	})
+	return unavailable("update schedule", err)
+}
+
+// Remove deletes the export's schedule, if there is one.
+func (c *Client) Remove(ctx context.Context, exportID uuid.UUID) error {
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+	defer cancel()
+	err := c.Temporal.ScheduleClient().GetHandle(ctx, exportID.String()).Delete(ctx)
+	return unavailable("delete schedule", ignoreNotFound(err))
+}
+
+// Scheduled returns the ids of all exports that have a schedule.
+func (c *Client) Scheduled(ctx context.Context) (map[uuid.UUID]bool, error) {
+	list, err := c.Temporal.ScheduleClient().List(ctx, client.ScheduleListOptions{PageSize: 1000})
+	if err != nil {
+		return nil, unavailable("list schedules", err)
+	}
+	ids := map[uuid.UUID]bool{}
+	for list.HasNext() {
+		entry, err := list.Next()
+		if err != nil {
+			return nil, unavailable("list schedules", err)
+		}
+		if id, err := uuid.Parse(entry.ID); err == nil { // others may keep schedules of their own in the namespace
+			ids[id] = true
+		}
+	}
+	return ids, nil
+}
+
+// StartInterval starts the execution of an interval, unless one runs or has delivered.
+func (c *Client) StartInterval(ctx context.Context, e batch.Export, i batch.Interval) error {
+	in := ExportIntervalInput{BatchExportID: e.ID, TeamID: e.TeamID, End: &i.End}
+	if !i.Start.IsZero() {
+		in.Start = &i.Start
+	}
+	return c.start(ctx, client.StartWorkflowOptions{
+		ID: batch.WorkflowID(e.ID, i.End), TaskQueue: QueueExports,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
+		TypedSearchAttributes: attributesOf(e), StaticSummary: summaryOf(e), Priority: priorityOf(e.TeamID),
+	}, ExportInterval, in)
+}
+
+// StartBackfill starts the backfill's workflow; one that runs already is left alone.
+func (c *Client) StartBackfill(ctx context.Context, b batch.Backfill) error {
+	return c.start(ctx, client.StartWorkflowOptions{
+		ID: batch.BackfillWorkflowID(b.ExportID, b.ID), TaskQueue: QueueBackfills,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		TypedSearchAttributes: temporal.NewSearchAttributes(
+			AttributeTeam.ValueSet(b.TeamID), AttributeExport.ValueSet(b.ExportID.String()), AttributeBackfill.ValueSet(b.ID.String())),
+		StaticSummary: backfillSummary(b), Priority: priorityOf(b.TeamID),
+	}, Backfill, BackfillInput{BackfillID: b.ID, BatchExportID: b.ExportID, TeamID: b.TeamID})
+}
+
+func (c *Client) start(ctx context.Context, options client.StartWorkflowOptions, workflow, in any) error {
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+	defer cancel()
+	options.WorkflowExecutionErrorWhenAlreadyStarted = true
+	_, err := c.Temporal.ExecuteWorkflow(ctx, options, workflow, in)
+	if _, taken := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); taken {
+		return nil
+	}
+	return unavailable("start workflow", err)
+}
+
+// CancelRun asks the run's workflow to cancel.
+func (c *Client) CancelRun(ctx context.Context, r batch.Run) error {
+	return c.cancel(ctx, r.WorkflowID, r.TemporalRunID)
+}
+
+// CancelBackfill asks the backfill's workflow to cancel; its children are asked by it.
+func (c *Client) CancelBackfill(ctx context.Context, b batch.Backfill) error {
+	return c.cancel(ctx, batch.BackfillWorkflowID(b.ExportID, b.ID), "")
+}
+
+func (c *Client) cancel(ctx context.Context, id, runID string) error {
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+	defer cancel()
+	return unavailable("cancel workflow", ignoreNotFound(c.Temporal.CancelWorkflow(ctx, id, runID)))
+}
+
+// Await waits until the execution that now has the id is over, however it ends.
+func (c *Client) Await(ctx context.Context, workflowID string) error {
+	err := c.Temporal.GetWorkflow(ctx, workflowID, "").Get(ctx, nil)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if _, ended := errors.AsType[*temporal.WorkflowExecutionError](err); ended {
+		return nil
+	}
+	return unavailable("await workflow", ignoreNotFound(err))
+}
+
+// DescribeRun says what became of the run's workflow.
+func (c *Client) DescribeRun(ctx context.Context, r batch.Run) (app.Execution, error) {
+	return c.describe(ctx, r.WorkflowID, r.TemporalRunID)
+}
+
+// DescribeBackfill says what became of the backfill's workflow.
+func (c *Client) DescribeBackfill(ctx context.Context, b batch.Backfill) (app.Execution, error) {
+	return c.describe(ctx, batch.BackfillWorkflowID(b.ExportID, b.ID), "")
+}
+
+func (c *Client) describe(ctx context.Context, id, runID string) (app.Execution, error) {
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+	defer cancel()
+	d, err := c.Temporal.DescribeWorkflowExecution(ctx, id, runID)
+	if err != nil {
+		return app.ExecutionGone, unavailable("describe workflow", ignoreNotFound(err))
+	}
+	switch d.GetWorkflowExecutionInfo().GetStatus() {
+	case enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED:
+		return app.ExecutionCompleted, nil
+	case enumspb.WORKFLOW_EXECUTION_STATUS_FAILED:
+		return app.ExecutionFailed, nil
+	case enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED:
+		return app.ExecutionCancelled, nil
+	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:
+		return app.ExecutionTerminated, nil
+	case enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
+		return app.ExecutionTimedOut, nil
+	case enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
+		enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED:
+	}
+	return app.ExecutionRunning, nil
+}
+
+// Healthy says whether Temporal answers.
+func (c *Client) Healthy(ctx context.Context) error {
+	_, err := c.Temporal.CheckHealth(ctx, &client.CheckHealthRequest{})
+	return unavailable("check health", err)
+}
+
+func ignoreNotFound(err error) error {
+	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
+		return nil
+	}
+	return err
+}
+
+func unavailable(operation string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return batch.Errorf(batch.CodeUnavailable, fmt.Errorf("%s: %w", operation, err), "the scheduler does not answer")
+}
+
+// overlap lets an interval start while an earlier one still runs: each has an owner of its own.
+const overlap = enumspb.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL
+
+// specOf maps an export's calendar to Temporal's.
+func specOf(e batch.Export) (client.ScheduleSpec, error) {
+	calendar, err := e.Calendar()
+	if err != nil {
+		return client.ScheduleSpec{}, err
+	}
+	spec := client.ScheduleSpec{Jitter: e.Frequency.Jitter(), TimeZoneName: calendar.Location().String()}
+	if e.StartAt != nil {
+		spec.StartAt = *e.StartAt
+	}
+	if e.EndAt != nil {
+		spec.EndAt = *e.EndAt
+	}
+	if !e.Frequency.InLocalTime() {
+		spec.Intervals = []client.ScheduleIntervalSpec{{Every: e.Frequency.Nominal()}}
+		return spec, nil
+	}
+	at := client.ScheduleCalendarSpec{
+		Hour:    []client.ScheduleRange{{Start: calendar.Hour()}},
+		Comment: fmt.Sprintf("Daily at %d hours after midnight local time", calendar.Hour()),
+	}
+	if e.Frequency == batch.Weekly {
+		at.DayOfWeek = []client.ScheduleRange{{Start: int(calendar.Weekday())}}
+		at.Comment = fmt.Sprintf("Weekly on %s at %d hours after midnight local time", calendar.Weekday(), calendar.Hour())
+	}
+	spec.Calendars = []client.ScheduleCalendarSpec{at}
+	return spec, nil
+}
+
+func actionOf(e batch.Export) *client.ScheduleWorkflowAction {
+	return &client.ScheduleWorkflowAction{
+		ID: e.ID.String(), Workflow: ExportInterval, TaskQueue: QueueExports,
+		Args:                  []any{ExportIntervalInput{BatchExportID: e.ID, TeamID: e.TeamID, Revision: e.Revision}},
+		TypedSearchAttributes: attributesOf(e), StaticSummary: summaryOf(e), Priority: priorityOf(e.TeamID),
+	}
+}
+
+// revisionOf is the revision for which the schedule was put; 0 = unknown.
+func revisionOf(s client.Schedule) int64 {
+	action, ok := s.Action.(*client.ScheduleWorkflowAction)
+	if !ok || len(action.Args) == 0 {
+		return 0
+	}
+	payload, ok := action.Args[0].(*commonpb.Payload)
+	if !ok {
+		return 0
+	}
+	var in ExportIntervalInput
+	if err := converter.GetDefaultDataConverter().FromPayload(payload, &in); err != nil {
+		return 0
+	}
+	return in.Revision
+}
+
+// summaryOf is short enough for a static summary, which is limited to 200 bytes: all its parts are of our own making.
+func summaryOf(e batch.Export) string {
+	every := "every " + strings.TrimPrefix(string(e.Frequency), "every ")
+	return fmt.Sprintf("Batch export %s %s to %s", e.Model, every, e.Destination.Type)
+}
+
+func backfillSummary(b batch.Backfill) string {
+	from := "START"
+	if b.StartAt != nil {
+		from = b.StartAt.UTC().Format(time.RFC3339)
+	}
+	what := "Backfill"
+	if b.Retry {
+		what = "Retry"
+	}
+	return fmt.Sprintf("%s batch export from %s to %s", what, from, b.EndAt.UTC().Format(time.RFC3339))
+}
+
+func noteOf(e batch.Export) string {
+	return fmt.Sprintf("Schedule put for revision %d of batch export %s in team %d.", e.Revision, e.ID, e.TeamID)
+}
+
+// priorityOf shares the workers fairly among teams.
+func priorityOf(teamID int64) temporal.Priority {
+	return temporal.Priority{FairnessKey: fmt.Sprintf("team-%d", teamID)}
+}

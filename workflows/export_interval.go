@@ -1,0 +1,233 @@
+// Package workflows orchestrates the delivery protocol: ExportInterval delivers one interval, Backfill a range of them.
+// Both are deterministic: no clock, no I/O, and no constant that shapes the order of their commands; what varies is data
+// in the results of activities. Client is the other side: schedules, starting, cancelling, describing.
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"tranche/activities"
+	"tranche/batch"
+)
+
+// ExportIntervalInput says which interval to deliver. Its tags are for ever.
+type ExportIntervalInput struct {
+	BatchExportID uuid.UUID `json:"batch_export_id"`
+	TeamID        int64     `json:"team_id"`
+	// Revision is that of the definition for which a schedule was put; it lets an older Put recognise a newer one.
+	Revision int64 `json:"revision,omitempty"`
+	// Start and End are explicit bounds. Without End the interval is the one that ends at the schedule's nominal time;
+	// End without Start means from the beginning.
+	Start      *time.Time `json:"data_interval_start,omitempty"`
+	End        *time.Time `json:"data_interval_end,omitempty"`
+	BackfillID *uuid.UUID `json:"backfill_id,omitempty"`
+}
+
+// ExportIntervalResult is what a run did.
+type ExportIntervalResult struct {
+	RunID  uuid.UUID       `json:"run_id"`
+	Status batch.RunStatus `json:"status"`
+	Rows   int64           `json:"rows"`
+	Bytes  int64           `json:"bytes"`
+	Files  int64           `json:"files"`
+	// Skipped, if not empty, says why the workflow was no run.
+	Skipped string `json:"skipped,omitempty"`
+}
+
+// ExportInterval delivers one interval: begin, stage the splits a few at a time, recount, commit, finish.
+func ExportInterval(ctx workflow.Context, in ExportIntervalInput) (ExportIntervalResult, error) {
+	r := run{input: in}
+	if err := r.begin(ctx); err != nil {
+		return ExportIntervalResult{}, err
+	}
+	if r.begun.Skip != "" {
+		workflow.SetCurrentDetails(ctx, "Nothing to do: "+r.begun.Skip+".")
+		return ExportIntervalResult{Skipped: r.begun.Skip}, nil
+	}
+	return r.finish(ctx, r.deliver(ctx))
+}
+
+// A run is the state of one ExportInterval.
+type run struct {
+	input ExportIntervalInput
+	begun activities.Begun
+}
+
+// acts names activities by method value; it is never called.
+var acts *activities.Activities
+
+// beginLimits bound Begin, which runs before the run's own limits are known.
+const (
+	beginTimeout = 30 * time.Second
+	retryFirst   = time.Second
+	retryMost    = time.Minute
+)
+
+func (r *run) begin(ctx workflow.Context) error {
+	in := activities.BeginInput{
+		BatchExportID: r.input.BatchExportID, Start: r.input.Start, End: r.input.End, BackfillID: r.input.BackfillID,
+	}
+	if nominal, ok := workflow.GetTypedSearchAttributes(ctx).GetTime(scheduledStartTime); ok && in.End == nil {
+		in.Nominal = &nominal
+	}
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: beginTimeout, RetryPolicy: retries(), Summary: "Begin the run",
+	})
+	if err := workflow.ExecuteActivity(ctx, acts.Begin, in).Get(ctx, &r.begun); err != nil || r.begun.Skip != "" {
+		return err
+	}
+	return workflow.UpsertTypedSearchAttributes(ctx,
+		AttributeIntervalEnd.ValueSet(r.begun.Interval.End), AttributeRunID.ValueSet(r.begun.RunID.String()))
+}
+
+// deliver is the run up to and including its commit.
+func (r *run) deliver(ctx workflow.Context) error {
+	if wait := r.begun.ReadyAt.Sub(workflow.Now(ctx)); wait > 0 {
+		r.tell(ctx, "Waiting until %s for late rows to land.", r.begun.ReadyAt.Format(time.RFC3339))
+		if err := workflow.Sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+	var plan activities.Planned
+	err := r.execute(ctx, "Plan the splits and count the rows", acts.Plan, activities.RunInput{RunID: r.begun.RunID, Generation: 1}, &plan)
+	for err == nil {
+		r.tell(ctx, "Staging %d rows in %d splits.", plan.Rows, plan.Splits)
+		if err = r.stage(ctx, plan); err != nil {
+			return err
+		}
+		var recounted activities.Recounted
+		err = r.execute(ctx, "Count the rows again", acts.Recount, activities.RunInput{RunID: r.begun.RunID, Generation: plan.Generation}, &recounted)
+		if recounted.Again == nil {
+			break
+		}
+		plan = *recounted.Again
+	}
+	if err != nil {
+		return err
+	}
+	return r.commit(ctx, plan)
+}
+
+// stage stages all splits, a few at a time. The first failure stops the others.
+func (r *run) stage(ctx workflow.Context, plan activities.Planned) error {
+	ctx, cancel := workflow.WithCancel(ctx)
+	defer cancel()
+	slots := workflow.NewSemaphore(ctx, int64(max(1, plan.Parallel)))
+	running := workflow.NewWaitGroup(ctx)
+	var failed error
+	for split := range plan.Splits {
+		if err := slots.Acquire(ctx, 1); err != nil || failed != nil {
+			break
+		}
+		running.Add(1)
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			defer running.Done()
+			defer slots.Release(1)
+			in := activities.StageInput{RunID: r.begun.RunID, Generation: plan.Generation, Split: split, Splits: plan.Splits}
+			summary := fmt.Sprintf("Stage split %d of %d", split+1, plan.Splits)
+			if err := r.execute(ctx, summary, acts.Stage, in, nil); err != nil && failed == nil {
+				failed = err
+				cancel()
+			}
+		})
+	}
+	disconnected, _ := workflow.NewDisconnectedContext(ctx)
+	running.Wait(disconnected)
+	if failed == nil {
+		return ctx.Err()
+	}
+	return failed
+}
+
+// commit is the point of no return: a cancel that comes later does not reach it.
+func (r *run) commit(ctx workflow.Context, plan activities.Planned) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	r.tell(ctx, "Publishing %d rows.", plan.Rows)
+	return r.execute(ctx, "Publish", acts.Commit, activities.RunInput{RunID: r.begun.RunID, Generation: plan.Generation}, nil)
+}
+
+// execute runs an activity that heartbeats, within the run's limits.
+func (r *run) execute(ctx workflow.Context, summary string, activity, in, result any) error {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		ScheduleToCloseTimeout: r.begun.Work, HeartbeatTimeout: r.begun.Heartbeat,
+		WaitForCancellation: true, RetryPolicy: retries(), Summary: summary,
+	})
+	return workflow.ExecuteActivity(ctx, activity, in).Get(ctx, result)
+}
+
+// finish writes the final state, whatever happened, and ends the workflow so that Temporal and the API agree.
+func (r *run) finish(ctx workflow.Context, failure error) (ExportIntervalResult, error) {
+	in := activities.FinishInput{RunID: r.begun.RunID, Status: batch.RunCompleted}
+	if failure != nil {
+		in.Status, in.Code, in.Message = outcomeOf(failure)
+	}
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: r.begun.Short, RetryPolicy: retries(), Summary: "Record how the run ended",
+	})
+	var finished activities.Finished
+	if err := workflow.ExecuteActivity(ctx, acts.Finish, in).Get(ctx, &finished); err != nil {
+		return ExportIntervalResult{}, err
+	}
+	result := ExportIntervalResult{
+		RunID: r.begun.RunID, Status: finished.Status, Rows: finished.Rows, Bytes: finished.Bytes, Files: finished.Files,
+	}
+	if finished.Status == batch.RunCompleted {
+		r.tell(ctx, "Delivered %d rows, %d bytes, in %d files.", finished.Rows, finished.Bytes, finished.Files)
+		return result, nil
+	}
+	r.tell(ctx, "%s. %s", finished.Status, advice(in))
+	return result, failure
+}
+
+// advice is the sentence that tells an operator what went wrong and who must act.
+func advice(in activities.FinishInput) string {
+	if in.Message == "" {
+		return "Nothing of this run is visible at the destination."
+	}
+	return fmt.Sprintf("Error `%s`: %s. Who must act: %s.", in.Code, in.Message, in.Code.Fault())
+}
+
+// tell sets the details that Temporal's Web UI shows for the run.
+func (r *run) tell(ctx workflow.Context, format string, args ...any) {
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s to %s, %s**\n\n", r.begun.Model, r.begun.Destination, r.begun.Interval)+fmt.Sprintf(format, args...))
+}
+
+// retries is the retry policy of every activity: until the time is up, unless the error says that it is no use.
+func retries() *temporal.RetryPolicy {
+	return &temporal.RetryPolicy{InitialInterval: retryFirst, BackoffCoefficient: 2, MaximumInterval: retryMost}
+}
+
+// outcomeOf maps what ended a run to its final state and to the sentence that the customer sees. A message is shown only
+// when its type is one of our codes: everything else is raw text.
+func outcomeOf(err error) (batch.RunStatus, batch.Code, string) {
+	if temporal.IsCanceledError(err) {
+		return batch.RunCancelled, "", ""
+	}
+	if known, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		code := batch.Code(known.Type())
+		if code == batch.CodeCancelled {
+			return batch.RunCancelled, "", ""
+		}
+		if code.Known() && code != batch.CodeInternal {
+			return batch.RunFailed, code, known.Message()
+		}
+	}
+	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
+		message := "the work did not finish in the time that the interval allows"
+		if last, ok := errors.AsType[*temporal.ApplicationError](timeout.Unwrap()); ok && batch.Code(last.Type()).Known() {
+			return batch.RunFailed, batch.Code(last.Type()), message + "; the last error was: " + last.Message()
+		}
+		return batch.RunFailed, batch.CodeTimeout, message
+	}
+	return batch.RunFailed, batch.CodeInternal, batch.InternalMessage
+}
