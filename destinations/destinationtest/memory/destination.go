@@ -252,6 +252,9 @@ func (d *Destination) remove(ctx context.Context, run destinations.Run, manifest
 		last = seen.Group // a run that died in its commit recorded nothing
 	}
 	if seen.Found && seen.Group != last {
+		if _, err := d.client.do(ctx, Op{Name: "abort", Group: group}); err != nil {
+			return err
+		}
 		return batch.Errorf(batch.CodeSuperseded, nil, "%q belongs to another run", manifest)
 	}
 	for _, key := range append([]string{manifest}, keysOf(previous)...) {
