@@ -19,12 +19,12 @@ import (
 	"tranche/internal/pgtest"
 )
 
-var postgres pgtest.Server
+var database pgtest.Server
 
 func TestMain(m *testing.M) {
 	serveWorker()
 	flag.Parse()
-	os.Exit(postgres.Run(m))
+	os.Exit(database.Run(m))
 }
 
 // setting is a number from the environment: make soak sets larger ones.
@@ -41,7 +41,7 @@ func TestEveryIntervalIsVisibleExactlyOnceWhateverFails(t *testing.T) { //nolint
 	require.NoError(t, flag.Set("rapid.checks", strconv.Itoa(checks)))
 	require.NoError(t, flag.Set("rapid.steps", strconv.Itoa(steps)))
 	require.NoError(t, flag.Set("rapid.shrinktime", "3m"))
-	h := startHarness(t, &postgres, os.Getenv("TRANCHE_MODEL_BROKEN"))
+	h := startHarness(t, &database, os.Getenv("TRANCHE_MODEL_BROKEN"))
 	began := time.Now()
 	rapid.Check(t, func(rt *rapid.T) { h.walk(rt, 0) })
 	t.Logf("%d visible states in %s; faults that struck:\n  %s", h.world.States(), time.Since(began).Round(time.Second),
