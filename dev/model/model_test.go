@@ -103,6 +103,23 @@ func (s *sequence) backfill(rt *rapid.T) error {
 	return s.call(rt.Context(), http.MethodPost, s.export+"/backfills", bounds, nil)
 }
 
+func (s *sequence) backfillWithFault(rt *rapid.T) error {
+	if err := s.arm(rt); err != nil {
+		return err
+	}
+	return s.backfill(rt)
+}
+
+// moment waits until a reader sees something new, or nothing happens for a while.
+func (s *sequence) moment(*rapid.T) error {
+	const most, poll = 2 * time.Second, 20 * time.Millisecond
+	before := s.h.world.States()
+	for began := time.Now(); time.Since(began) < most && s.h.world.States() == before; {
+		time.Sleep(poll) //nolint:forbidigo // that time passes is the step
+	}
+	return nil
+}
+
 // retry repeats any run.
 func (s *sequence) retry(rt *rapid.T) error { return s.act(rt, "runs", false, "/retry") }
 

@@ -27,9 +27,9 @@ const (
 	settlePoll    = 100 * time.Millisecond
 )
 
-// settle waits until nothing is under way and nothing dangles, and checks what must hold then.
+// settle waits until nothing is under way and nothing dangles, and checks what must hold then. Faults still strike
+// meanwhile, each once.
 func (s *sequence) settle(ctx context.Context) error {
-	s.h.faults.disarm()
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	tick := time.NewTicker(settlePoll)
@@ -37,6 +37,7 @@ func (s *sequence) settle(ctx context.Context) error {
 	for {
 		busy, err := s.busy(ctx)
 		if err == nil && busy == "" {
+			s.h.faults.disarm() // those that nobody came by
 			return s.check(ctx)
 		}
 		select {

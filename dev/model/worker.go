@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
+	"go.uber.org/zap"
 
 	"tranche/activities"
 	"tranche/batch"
@@ -60,7 +61,7 @@ func runWorker(text string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	log, err := telemetry.NewLogger(false, "error")
+	log, err := telemetry.NewLogger(false, "fatal")
 	if err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func runWorker(text string) error {
 	if err != nil {
 		return err
 	}
-	temporal, err := client.DialContext(ctx, client.Options{HostPort: c.Temporal, Logger: telemetry.NewTemporalLogger(log)})
+	temporal, err := dial(ctx, c.Temporal, log)
 	if err != nil {
 		return err
 	}
@@ -98,6 +99,16 @@ func runWorker(text string) error {
 	<-ctx.Done()
 	worker.Stop()
 	return errors.Join(parts.RunLog.Close(context.Background()), db.Close())
+}
+
+// dial connects to Temporal, however long that is away.
+func dial(ctx context.Context, address string, log *zap.Logger) (client.Client, error) {
+	for {
+		c, err := client.DialContext(ctx, client.Options{HostPort: address, Logger: telemetry.NewTemporalLogger(log)})
+		if err == nil || ctx.Err() != nil {
+			return c, err
+		}
+	}
 }
 
 // openDB opens the service's database.
