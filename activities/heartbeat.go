@@ -19,13 +19,16 @@ type Progress struct {
 	Bytes int64 `json:"bytes"`
 }
 
-// beatsPerTimeout is how many heartbeats fit into one timeout, so that a lost one does not kill an activity.
-const beatsPerTimeout = 5
+// Heartbeats come often enough that a lost one does not kill an activity, and that a cancel arrives within seconds.
+const (
+	beatsPerTimeout = 5
+	slowestBeat     = 2 * time.Second
+)
 
 // beat sends heartbeats until the returned function is called, which waits for the last one.
 func beat(ctx context.Context, timeout time.Duration, m *meter) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
-	ticker := time.NewTicker(timeout / beatsPerTimeout)
+	ticker := time.NewTicker(min(timeout/beatsPerTimeout, slowestBeat))
 	go func() {
 		defer close(ended)
 		defer ticker.Stop()

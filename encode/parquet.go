@@ -102,7 +102,10 @@ func (e *parquetFile) write(rows arrow.RecordBatch) error {
 }
 
 // Close is the Encoder's.
-func (e *parquetFile) Close() error { return e.file.Close() }
+func (e *parquetFile) Close() error {
+	e.open = false
+	return e.file.Close()
+}
 
 // Size is the Encoder's.
 func (e *parquetFile) Size() int64 {

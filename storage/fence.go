@@ -31,7 +31,7 @@ func (db *DB) Fence(
 		}
 		// Who records holds its run's lock: after this, all that was recorded is seen, and nothing more comes.
 		var runs []runRow
-		err := forUpdate(tx).Select("id").Where(overlaps, exportID, start, end).
+		err := forUpdate(tx).Select("id").Where(overlaps, exportID, end, start).
 			Where("(id = ? OR id IN (SELECT run_id FROM plans WHERE NOT fenced))", keepRun).
 			Order("id").Find(&runs).Error // in order, so that two fences cannot wait for each other
 		if err != nil {
@@ -48,7 +48,7 @@ func (db *DB) Fence(
 			}
 		}
 		rows = nil
-		return tx.Where(overlaps, exportID, start, end).
+		return tx.Where(overlaps, exportID, end, start).
 			Where("NOT (run_id = ? AND generation = ?)", keepRun, keepGeneration).Order("id").Find(&rows).Error
 	})
 	if err != nil {

@@ -65,7 +65,7 @@ func (db *DB) SavePlan(ctx context.Context, runID uuid.UUID, generation int, spl
 			return err
 		}
 		var plans []planRow
-		if err := tx.Where("run_id = ? AND generation = ?", runID, generation).Find(&plans).Error; err != nil {
+		if err := ofGeneration(tx, runID, generation).Find(&plans).Error; err != nil {
 			return err
 		}
 		if len(plans) > 0 {
@@ -75,7 +75,7 @@ func (db *DB) SavePlan(ctx context.Context, runID uuid.UUID, generation int, spl
 			if plans[0].Taken {
 				return superseded("the interval is being staged by another plan")
 			}
-			if err := tx.Delete(&plans[0]).Error; err != nil { // and its splits
+			if err := ofGeneration(tx, runID, generation).Delete(&planRow{}).Error; err != nil { // and its splits
 				return err
 			}
 		}
@@ -101,7 +101,7 @@ func samePlan(tx *gorm.DB, plan planRow, rows []splitRow) (bool, error) {
 		return false, nil
 	}
 	var saved []splitRow
-	err := tx.Where("run_id = ? AND generation = ?", plan.RunID, plan.Generation).Order("number").Find(&saved).Error
+	err := ofGeneration(tx, plan.RunID, plan.Generation).Order("number").Find(&saved).Error
 	if err != nil || len(saved) != len(rows) {
 		return false, err
 	}
@@ -112,6 +112,17 @@ func samePlan(tx *gorm.DB, plan planRow, rows []splitRow) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// ofGeneration selects plans and splits of a generation. Keys are always written out: GORM leaves zero ones out of its
+// conditions, and there is a split 0.
+func ofGeneration(query *gorm.DB, runID uuid.UUID, generation int) *gorm.DB {
+	return query.Where("run_id = ? AND generation = ?", runID, generation)
+}
+
+// ofSplit selects one split.
+func ofSplit(query *gorm.DB, runID uuid.UUID, generation, number int) *gorm.DB {
+	return ofGeneration(query, runID, generation).Where("number = ?", number)
 }
 
 // errFenced tells a run that what it staged is gone.
@@ -138,7 +149,7 @@ func lockPlan(tx *gorm.DB, runID uuid.UUID, generation int) (planRow, error) {
 		return planRow{}, err
 	}
 	var plans []planRow
-	if err := tx.Where("run_id = ? AND generation = ?", runID, generation).Find(&plans).Error; err != nil {
+	if err := ofGeneration(tx, runID, generation).Find(&plans).Error; err != nil {
 		return planRow{}, err
 	}
 	if len(plans) == 0 {
@@ -156,8 +167,7 @@ func lockSplit(tx *gorm.DB, runID uuid.UUID, generation, number, attempt int) (s
 		return splitRow{}, err
 	}
 	var row splitRow
-	err := tx.Where("run_id = ? AND generation = ? AND number = ?", runID, generation, number).Take(&row).Error
-	if err != nil {
+	if err := ofSplit(tx, runID, generation, number).Take(&row).Error; err != nil {
 		return splitRow{}, err
 	}
 	if attempt < row.Attempt {
@@ -175,11 +185,11 @@ func (db *DB) Split(ctx context.Context, runID uuid.UUID, generation, number int
 			return err
 		}
 		row = splitRow{}
-		err = tx.Where("run_id = ? AND generation = ? AND number = ?", runID, generation, number).Take(&row).Error
+		err = ofSplit(tx, runID, generation, number).Take(&row).Error
 		if err != nil || plan.Taken {
 			return err
 		}
-		return tx.Model(&plan).UpdateColumn("taken", true).Error
+		return ofGeneration(tx, runID, generation).Model(&planRow{}).UpdateColumn("taken", true).Error
 	})
 	if err != nil {
 		return sources.Split{}, err
@@ -197,11 +207,11 @@ func (db *DB) SaveReceipt(
 		return fmt.Errorf("save receipt: %w", err)
 	}
 	return db.transact(ctx, "save receipt", func(tx *gorm.DB) error {
-		row, err := lockSplit(tx, runID, generation, r.Split, attempt)
-		if err != nil {
+		if _, err := lockSplit(tx, runID, generation, r.Split, attempt); err != nil {
 			return err
 		}
-		return tx.Model(&row).UpdateColumns(map[string]any{"attempt": attempt, "receipt": string(encoded)}).Error
+		return ofSplit(tx, runID, generation, r.Split).Model(&splitRow{}).
+			UpdateColumns(map[string]any{"attempt": attempt, "receipt": string(encoded)}).Error
 	})
 }
 
@@ -213,15 +223,14 @@ func (db *DB) Receipts(
 ) (receipts []destinations.Receipt, planned int, err error) {
 	var plan planRow
 	reading := db.reading(ctx)
-	if err := reading.Where("run_id = ? AND generation = ?", runID, generation).Take(&plan).Error; err != nil {
+	if err := ofGeneration(reading, runID, generation).Take(&plan).Error; err != nil {
 		return nil, 0, classify("read plan", err)
 	}
 	if plan.Fenced {
 		return nil, 0, errFenced()
 	}
 	var rows []splitRow
-	err = reading.Where("run_id = ? AND generation = ? AND receipt IS NOT NULL", runID, generation).
-		Order("number").Find(&rows).Error
+	err = ofGeneration(reading, runID, generation).Where("receipt IS NOT NULL").Order("number").Find(&rows).Error
 	if err != nil {
 		return nil, 0, classify("read receipts", err)
 	}

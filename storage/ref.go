@@ -69,7 +69,8 @@ func (db *DB) RecordRef(ctx context.Context, r destinations.Journaled) error {
 			return err
 		}
 		if r.Attempt > split.Attempt {
-			err := tx.Model(&split).UpdateColumns(map[string]any{"attempt": r.Attempt, "receipt": nil}).Error
+			err := ofSplit(tx, r.RunID, r.Generation, r.Split).Model(&splitRow{}).
+				UpdateColumns(map[string]any{"attempt": r.Attempt, "receipt": nil}).Error
 			if err != nil {
 				return err
 			}

@@ -31,8 +31,8 @@ type BackfillPosition struct {
 
 // backfillTimeouts bound the activities of a backfill.
 const (
-	backfillShort     = 30 * time.Second
-	backfillHeartbeat = 30 * time.Second
+	backfillShort     = 10 * time.Second
+	backfillHeartbeat = 10 * time.Second
 	backfillPrepare   = 30 * time.Minute
 	// backfillAwait is how long a run that somebody else started may take: the longest limit of any run.
 	backfillAwait = 7 * 24 * time.Hour

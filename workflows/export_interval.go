@@ -64,7 +64,7 @@ var acts *activities.Activities
 
 // beginLimits bound Begin, which runs before the run's own limits are known.
 const (
-	beginTimeout = 30 * time.Second
+	beginTimeout = 10 * time.Second
 	retryFirst   = time.Second
 	retryMost    = time.Minute
 )

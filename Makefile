@@ -1,0 +1,116 @@
+# Every target with a ## comment is listed by `make help`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# What one machine with two cores can do at a time. Override it: make test PARALLEL=8
+PARALLEL ?= 2
+# Limits of one package's tests. A test that hangs fails with its stacks, not with the whole job.
+TEST_TIMEOUT ?= 10m
+DEV_TEST_TIMEOUT ?= 20m
+SOAK_TIMEOUT ?= 3h
+# Arguments for go test: make test-unit ARGS='-run Calendar -count=20'
+ARGS ?=
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# The service is pure Go. The dev module needs cgo, for DuckDB.
+ROOT := CGO_ENABLED=0
+DEV := cd dev && CGO_ENABLED=1
+DEV_TAGS := duckdb_arrow
+
+# Tools and test servers are built once per version, below .cache/, and survive `make clean`.
+CACHE := .cache/tools
+GOLANGCI_VERSION := v2.15.0
+WORKFLOWCHECK_VERSION := v0.6.0
+GOLANGCI := $(CACHE)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
+WORKFLOWCHECK := $(CACHE)/workflowcheck-$(WORKFLOWCHECK_VERSION)/workflowcheck
+
+.PHONY: help
+help: ## Show this help.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/tranche, the service, and bin/tranche-dev, which has everything in it.
+	$(ROOT) go build -p $(PARALLEL) -trimpath -ldflags '$(LDFLAGS)' -o bin/tranche ./cmd/tranche
+	$(DEV) go build -p $(PARALLEL) -tags $(DEV_TAGS) -trimpath -ldflags '$(LDFLAGS)' -o ../bin/tranche-dev ./cmd/tranche-dev
+
+.PHONY: dev
+dev: ## Build and run everything on this machine, with a demo; state is kept in .dev/.
+	$(DEV) go build -p $(PARALLEL) -tags $(DEV_TAGS) -ldflags '-X main.version=$(VERSION)' -o ../bin/tranche-dev ./cmd/tranche-dev
+	bin/tranche-dev --demo --data-dir .dev
+
+.PHONY: test
+test: ## Test the service without cgo, then the dev module with its real servers.
+	$(ROOT) go test -p $(PARALLEL) -timeout $(TEST_TIMEOUT) $(ARGS) ./...
+	$(DEV) go test -p $(PARALLEL) -tags $(DEV_TAGS) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...
+
+.PHONY: test-unit
+test-unit: ## Run the quick tests of the service.
+	$(ROOT) go test -p $(PARALLEL) -short -timeout $(TEST_TIMEOUT) $(ARGS) ./...
+
+.PHONY: test-race
+test-race: ## Run both modules' tests under the race detector.
+	CGO_ENABLED=1 go test -race -p $(PARALLEL) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...
+	$(DEV) go test -race -p $(PARALLEL) -tags $(DEV_TAGS) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...
+
+.PHONY: soak
+soak: ## Run the long random tests: those whose names begin with TestSoak.
+	$(ROOT) SOAK=true go test -p 1 -count=1 -run '^TestSoak' -timeout $(SOAK_TIMEOUT) $(ARGS) ./...
+	$(DEV) SOAK=true go test -p 1 -count=1 -run '^TestSoak' -tags $(DEV_TAGS) -timeout $(SOAK_TIMEOUT) $(ARGS) ./...
+
+.PHONY: bench
+bench: ## Measure sources, formats and destinations beside DuckDB's own COPY; prints a table.
+	$(DEV) go run -tags $(DEV_TAGS) ./bench $(ARGS)
+
+.PHONY: lint
+lint: lint-format lint-tidy lint-vet lint-house lint-workflows ## Check format, modules, imports, style and the determinism of workflows.
+
+.PHONY: lint-format
+lint-format:
+	@unformatted=$$(find . -name '*.go' -not -path './.cache/*' -print0 | xargs -0 -r gofmt -l); \
+	if [ -n "$$unformatted" ]; then echo "Not formatted, run make format:"; echo "$$unformatted"; exit 1; fi
+
+.PHONY: lint-tidy
+lint-tidy:
+	go mod tidy -diff
+	cd dev && go mod tidy -diff
+
+.PHONY: lint-vet
+lint-vet:
+	$(ROOT) go vet ./...
+	$(DEV) go vet -tags $(DEV_TAGS) ./...
+
+.PHONY: lint-house
+lint-house: $(GOLANGCI)
+	$(ROOT) $(GOLANGCI) run --concurrency $(PARALLEL) ./...
+	$(DEV) ../$(GOLANGCI) run --concurrency $(PARALLEL) --config ../.golangci.yml --build-tags $(DEV_TAGS) ./...
+
+.PHONY: lint-workflows
+lint-workflows: $(WORKFLOWCHECK)
+	$(ROOT) $(WORKFLOWCHECK) ./workflows/...
+
+.PHONY: format
+format: $(GOLANGCI) ## Format the code as lint wants it.
+	$(GOLANGCI) fmt
+	cd dev && ../$(GOLANGCI) fmt --config ../.golangci.yml
+
+.PHONY: check
+check: lint test ## Do all that CI does.
+
+.PHONY: clean
+clean: ## Remove what was built and the state of make dev; tools stay.
+	rm -rf bin .dev
+
+# go-program(name, package, version) builds a Go program once per version. A test server is one more line:
+# $(eval $(call go-program,minio,github.com/minio/minio,$(MINIO_VERSION)))
+define go-program
+$(CACHE)/$(1)-$(3)/$(1):
+	@echo "Building $(1) $(3): minutes, once."
+	GOBIN=$(CURDIR)/$$(@D) CGO_ENABLED=0 nice go install -p $(PARALLEL) $(2)@$(3)
+endef
+$(eval $(call go-program,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_VERSION)))
+$(eval $(call go-program,workflowcheck,go.temporal.io/sdk/contrib/tools/workflowcheck,$(WORKFLOWCHECK_VERSION)))
