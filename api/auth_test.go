@@ -61,6 +61,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		places := places(t, w)
 		for _, p := range places {
 			t.Run(p.method+" "+prefix+p.path, func(t *testing.T) {
+				t.Parallel() // none of it depends on whether the thing is still there
 				as := func(key, project string) answer {
 					return w.callAs(t, key, p.method, prefix+project+p.path, p.body)
 				}

@@ -200,11 +200,12 @@ func TestCreateRefuses(t *testing.T) {
 	w := newWorld(t)
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w.call(t, http.MethodPost, exports, tt.body).invalid(tt.code, tt.detail, tt.attr)
+			require.Empty(t, w.call(t, http.MethodGet, exports, "").ids(), "what is refused leaves nothing behind")
+			require.Empty(t, w.temporal.take())
 		})
 	}
-	require.Empty(t, w.call(t, http.MethodGet, exports, "").ids(), "what is refused leaves nothing behind")
-	require.Empty(t, w.temporal.take())
 }
 
 func TestAnExportShowsItsTenNewestRuns(t *testing.T) {
