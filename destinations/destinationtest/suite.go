@@ -53,7 +53,7 @@ func Run(t *testing.T, make func(t *testing.T) Fixture) {
 // cases returns every case under a sentence that says what is promised.
 func cases() map[string]func(*world) {
 	return map[string]func(*world){
-		"rows are visible after the commit and not before":            visibleAfterCommit,
+		"rows are visible after the commit and not before": visibleAfterCommit,
 		"one row is enough":                                           oneRow,
 		"an interval without rows makes nothing":                      noRows,
 		"an interval without rows removes what was delivered":         noRowsRemovesPrevious,
