@@ -18,9 +18,9 @@ const (
 	// promptly is how fast a reader must end when its context does.
 	promptly = 5 * time.Second
 	// manyRows of rowText are far more than a source may hold in memory at once.
-	manyRows  = 50_000
+	manyRows  = 30_000
 	rowText   = 2_000
-	maxMemory = 32 << 20
+	maxMemory = 24 << 20
 )
 
 // fat are rows of some size.
@@ -131,7 +131,7 @@ func testMemory(ctx context.Context, t *testing.T, f Fixture) {
 }
 
 func testEarlyRelease(ctx context.Context, t *testing.T, f Fixture) {
-	f.Seed(t, fat(manyRows/10))
+	f.Seed(t, fat(manyRows))
 	for batches := range 3 {
 		reader, err := f.Source.Open(ctx, events(hour), sources.Split{Range: hour})
 		require.NoError(t, err)
@@ -149,7 +149,7 @@ func testEarlyRelease(ctx context.Context, t *testing.T, f Fixture) {
 		records.Release()
 		f.Allocator.AssertSize(t, 0)
 	}
-	require.Len(t, readInterval(ctx, t, f.Source, events(hour)), manyRows/10)
+	require.Len(t, readInterval(ctx, t, f.Source, events(hour)), manyRows)
 }
 
 func testEndedContext(ctx context.Context, t *testing.T, f Fixture) {

@@ -1,0 +1,300 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"tranche/batch"
+	"tranche/internal/pgtest"
+	"tranche/query"
+	"tranche/sources"
+	"tranche/sources/postgres"
+	"tranche/sources/sourcetest"
+)
+
+var server pgtest.Server
+
+func TestMain(m *testing.M) { os.Exit(server.Run(m)) }
+
+// A layout is a way in which an operator may keep events.
+type layout struct {
+	uuid, text, json, instant, integer string
+	options                            postgres.Options
+}
+
+func layouts() map[string]layout {
+	return map[string]layout{
+		"PostHog's columns": {"uuid", "text", "jsonb", "timestamptz", "bigint", postgres.Options{}},
+		"other names and types": {"text", "varchar", "text", "timestamp", "integer", postgres.Options{
+			Schema: `Odd "schema"`, Table: "the events; --",
+			Columns: map[query.Field]string{
+				query.FieldUUID: "id", query.FieldTeamID: "tenant", query.FieldTimestamp: "Occurred At",
+				query.FieldInsertedAt: "ingested", query.FieldProperties: `"props"`, query.FieldEvent: "select",
+			},
+		}},
+	}
+}
+
+// column is the name that the options give the field.
+func (l layout) column(f query.Field) string {
+	if name, ok := l.options.Columns[f]; ok {
+		return name
+	}
+	return string(f)
+}
+
+func (l layout) table() pgx.Identifier {
+	table := pgx.Identifier{"events"}
+	if l.options.Table != "" {
+		table = pgx.Identifier{l.options.Table}
+	}
+	if l.options.Schema != "" {
+		table = append(pgx.Identifier{l.options.Schema}, table...)
+	}
+	return table
+}
+
+// create makes the table.
+func (l layout) create(t *testing.T, c *pgx.Conn) {
+	t.Helper()
+	if l.options.Schema != "" {
+		_, err := c.Exec(t.Context(), "CREATE SCHEMA "+pgx.Identifier{l.options.Schema}.Sanitize())
+		require.NoError(t, err)
+	}
+	var columns []string
+	for _, f := range fields {
+		kind := l.text
+		switch f {
+		case query.FieldUUID:
+			kind = l.uuid
+		case query.FieldTeamID:
+			kind = l.integer
+		case query.FieldTimestamp, query.FieldInsertedAt, query.FieldCreatedAt:
+			kind = l.instant
+		case query.FieldProperties, query.FieldPersonProperties:
+			kind = l.json
+		}
+		columns = append(columns, pgx.Identifier{l.column(f)}.Sanitize()+" "+kind)
+	}
+	_, err := c.Exec(t.Context(), "CREATE TABLE "+l.table().Sanitize()+" ("+strings.Join(columns, ", ")+")")
+	require.NoError(t, err)
+}
+
+// fields are in the order of seed.
+var fields = []query.Field{
+	query.FieldUUID, query.FieldTeamID, query.FieldEvent, query.FieldDistinctID, query.FieldTimestamp,
+	query.FieldInsertedAt, query.FieldCreatedAt, query.FieldProperties, query.FieldPersonProperties,
+	query.FieldPersonID, query.FieldElementsChain,
+}
+
+func (l layout) seed(t *testing.T, c *pgx.Conn, rows []sourcetest.Row) {
+	t.Helper()
+	null := func(s string) any {
+		if s == "" {
+			return nil
+		}
+		return s
+	}
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = l.column(f)
+	}
+	n, err := c.CopyFrom(t.Context(), l.table(), names, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
+		r := rows[i]
+		return []any{
+			r.UUID, r.TeamID, r.Event, r.DistinctID, r.Timestamp, r.InsertedAt, r.CreatedAt, r.Properties,
+			null(r.PersonProperties), null(r.PersonID), r.ElementsChain,
+		}, nil
+	}))
+	require.NoError(t, err)
+	require.Equal(t, int64(len(rows)), n)
+}
+
+func connect(t *testing.T, dsn string) *pgx.Conn {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close(context.Background())) })
+	return c
+}
+
+//nolint:paralleltest // the suite counts goroutines
+func TestATableIsASource(t *testing.T) {
+	for name, l := range layouts() {
+		t.Run(name, func(t *testing.T) {
+			sourcetest.Run(t, func(t *testing.T) sourcetest.Fixture {
+				dsn := server.Database(t)
+				c := connect(t, dsn)
+				l.create(t, c)
+				allocator := memory.NewCheckedAllocator(memory.NewGoAllocator())
+				o := l.options
+				o.DSN, o.Allocator, o.SplitRows = dsn, allocator, sourcetest.SplitRows
+				s, err := postgres.New(o)
+				require.NoError(t, err)
+				t.Cleanup(func() {
+					require.NoError(t, s.Close())
+					requireIdle(t, dsn)
+				})
+				return sourcetest.Fixture{
+					Source: s, Allocator: allocator,
+					Seed: func(t *testing.T, rows []sourcetest.Row) { l.seed(t, c, rows) },
+				}
+			})
+		})
+	}
+}
+
+// requireIdle waits until the server works on nothing for us any more.
+func requireIdle(t *testing.T, dsn string) {
+	t.Helper()
+	ctx := context.Background() // the test's has ended in its clean-up
+	c, err := pgx.Connect(ctx, dsn)
+	require.NoError(t, err)
+	defer c.Close(ctx)
+	require.Eventually(t, func() bool {
+		var n int
+		err := c.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()`).Scan(&n)
+		return err == nil && n == 0
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
+// start makes a source with PostHog's columns and rows, and returns its address.
+func start(t *testing.T, o postgres.Options, statements ...string) *postgres.Source {
+	t.Helper()
+	o.DSN = server.Database(t)
+	c := connect(t, o.DSN)
+	for _, statement := range statements {
+		_, err := c.Exec(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	s, err := postgres.New(o)
+	require.NoError(t, err)
+	return s
+}
+
+var (
+	day       = batch.Interval{Start: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), End: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)}
+	someQuery = query.Query{TeamID: 1, Model: batch.ModelEvents, Interval: day, Columns: []query.Column{
+		{Name: "id", Field: query.FieldUUID}, {Name: "at", Field: query.FieldTimestamp}, {Name: "created", Field: query.FieldCreatedAt},
+		{Name: "props", Field: query.FieldProperties}, {Name: "person", Field: query.FieldPersonProperties}, {Name: "chain", Field: query.FieldElementsChain},
+	}}
+)
+
+func read(ctx context.Context, s *postgres.Source) ([]string, error) {
+	r, err := s.Open(ctx, someQuery, sources.Split{Range: day})
+	if err != nil {
+		return nil, err
+	}
+	defer r.Release()
+	var all []string
+	for r.Next() {
+		for row := range int(r.RecordBatch().NumRows()) {
+			var values []string
+			for i := range someQuery.Columns {
+				values = append(values, r.RecordBatch().Column(i).ValueStr(row))
+			}
+			all = append(all, strings.Join(values, " | "))
+		}
+	}
+	return all, r.Err()
+}
+
+const small = `CREATE TABLE events (uuid text, team_id int, event text, distinct_id text, "timestamp" timestamptz, inserted_at timestamptz)`
+
+func TestColumnsThatTheTableLacksHaveSubstitutes(t *testing.T) {
+	t.Parallel()
+	s := start(t, postgres.Options{Columns: map[query.Field]string{
+		query.FieldCreatedAt: "", query.FieldProperties: "", query.FieldPersonProperties: "", query.FieldPersonID: "", query.FieldElementsChain: "",
+	}}, small, `INSERT INTO events VALUES ('a', 1, 'e', 'd', NULL, '2026-03-01 13:00:00+01')`)
+	rows, err := read(t.Context(), s)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a | (null) | 2026-03-01T12:00:00Z | {} | (null) | "}, rows)
+}
+
+func TestOptionsThatCannotWork(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]postgres.Options{
+		"an address":        {DSN: "postgres://user:secret@host:port/"},
+		"an unknown field":  {Columns: map[query.Field]string{"nonsense": "x"}},
+		"no ingestion time": {Columns: map[query.Field]string{query.FieldInsertedAt: ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := postgres.New(o)
+			require.Equal(t, batch.CodeConfig, batch.CodeOf(err), "%v", err)
+			require.NotContains(t, fmt.Sprintf("%+v", err), "secret")
+		})
+	}
+}
+
+func TestErrorsSayWhoMustAct(t *testing.T) {
+	t.Parallel()
+	const complete = `CREATE TABLE events (uuid uuid, team_id int, event text, distinct_id text, "timestamp" timestamptz,
+		inserted_at timestamptz, created_at timestamptz, properties text, person_properties text, person_id text, elements_chain text)`
+	const row = `INSERT INTO events (uuid, team_id, inserted_at, "timestamp") VALUES (gen_random_uuid(), 1, '2026-03-01 12:00:00Z', %s)`
+	for name, test := range map[string]struct {
+		options    postgres.Options
+		dsn        func(string) string
+		statements []string
+		want       batch.Code
+	}{
+		"no table":     {want: batch.CodeNotFound},
+		"no schema":    {options: postgres.Options{Schema: "nowhere"}, want: batch.CodeNotFound},
+		"no database":  {dsn: func(s string) string { return strings.Replace(s, "test_", "nowhere_", 1) }, want: batch.CodeNotFound},
+		"no user":      {dsn: func(s string) string { return strings.Replace(s, "postgres@", "nobody@", 1) }, want: batch.CodeCredentials},
+		"no server":    {dsn: func(string) string { return "postgres://postgres@127.0.0.1:1/x" }, want: batch.CodeUnavailable},
+		"no TLS":       {dsn: func(s string) string { return strings.Replace(s, "disable", "require", 1) }, want: batch.CodeUnavailable},
+		"no column":    {statements: []string{small}, want: batch.CodeConfig},
+		"no right":     {statements: []string{complete, "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'stranger') THEN CREATE ROLE stranger LOGIN; END IF; END $$"}, dsn: func(s string) string { return strings.Replace(s, "postgres@", "stranger@", 1) }, want: batch.CodePermission},
+		"another type": {statements: []string{strings.Replace(complete, `"timestamp" timestamptz`, `"timestamp" text`, 1), fmt.Sprintf(row, "'noon'")}, want: batch.CodeSchema},
+		"infinity":     {statements: []string{complete, fmt.Sprintf(row, "'infinity'")}, want: batch.CodeSchema},
+		"too slow":     {options: postgres.Options{StatementTimeout: 50 * time.Millisecond}, statements: []string{complete, "ALTER TABLE events RENAME TO real", "CREATE VIEW events AS SELECT real.* FROM real, pg_sleep(60)", strings.Replace(fmt.Sprintf(row, "now()"), "events", "real", 1)}, want: batch.CodeTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := test.options
+			o.DSN = server.Database(t)
+			c := connect(t, o.DSN)
+			for _, statement := range test.statements {
+				_, err := c.Exec(t.Context(), statement)
+				require.NoError(t, err)
+			}
+			if test.dsn != nil {
+				o.DSN = test.dsn(o.DSN)
+			}
+			s, err := postgres.New(o)
+			require.NoError(t, err)
+			_, err = read(t.Context(), s)
+			require.Equal(t, test.want, batch.CodeOf(err), "%v", err)
+			require.NotEqual(t, batch.InternalMessage, batch.MessageOf(err))
+		})
+	}
+}
+
+func TestAConnectionThatIsCutIsNotTheEndOfTheRows(t *testing.T) {
+	t.Parallel()
+	s := start(t, postgres.Options{}, `CREATE VIEW events AS SELECT gen_random_uuid() uuid, 1 team_id, 'e' event, 'd' distinct_id,
+		TIMESTAMPTZ '2026-03-01 12:00:00Z' "timestamp", TIMESTAMPTZ '2026-03-01 12:00:00Z' inserted_at, now() created_at,
+		repeat('x', 1000) properties, '' person_properties, '' person_id,
+		CASE WHEN i = 50000 THEN pg_terminate_backend(pg_backend_pid())::text ELSE '' END elements_chain FROM generate_series(1, 100000) i`)
+	rows, err := read(t.Context(), s)
+	require.Equal(t, batch.CodeUnavailable, batch.CodeOf(err), "%d rows, then %v", len(rows), err)
+	require.Less(t, len(rows), 100_000)
+}
+
+func TestWritingIsImpossible(t *testing.T) {
+	t.Parallel()
+	s := start(t, postgres.Options{}, small, `CREATE FUNCTION sneak() RETURNS text LANGUAGE plpgsql AS 'BEGIN DELETE FROM real; RETURN ''x''; END'`,
+		`ALTER TABLE events RENAME TO real`, `CREATE VIEW events AS SELECT sneak() uuid, 1 team_id, 'e' event, 'd' distinct_id, now() "timestamp", now() inserted_at`)
+	_, _, err := s.Earliest(t.Context(), 1, batch.ModelEvents)
+	require.ErrorContains(t, err, "read-only")
+}
