@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -39,7 +40,7 @@ func runWorker(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	source, err := postgres.Open(ctx, c.SourceURL, postgres.Options{Table: c.SourceTable})
+	source, err := openSource(c)
 	if err != nil {
 		return err
 	}
@@ -55,6 +56,16 @@ func runWorker(ctx context.Context, c config) (err error) {
 	}
 	defer worker.Stop()
 	return serve(ctx, p.Log, c.MetricsListen, p.workerHandler())
+}
+
+// openSource opens the database with the events. It does not connect: a source that is down makes runs wait, not workers
+// fail.
+func openSource(c config) (*postgres.Source, error) {
+	o := postgres.Options{DSN: c.SourceURL, Table: c.SourceTable}
+	if schema, table, ok := strings.Cut(c.SourceTable, "."); ok {
+		o.Schema, o.Table = schema, table
+	}
+	return postgres.New(o)
 }
 
 // workerHandler serves a worker's health and metrics.

@@ -24,6 +24,7 @@ import (
 	"tranche/internal/auth"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
+	"tranche/sources"
 	"tranche/storage"
 	"tranche/storage/sqlite"
 	"tranche/workflows"
@@ -39,6 +40,53 @@ type Options struct {
 	// Load are files with events, loaded before the stack is ready.
 	Load []string
 	Log  *zap.Logger
+
+	// Plugins makes the kinds of destinations, given the folder for exported files; nil = File alone.
+	Plugins func(root string) []destinations.Plugin
+	// Source is what runs read, given the store of the loaded events; nil = that store.
+	Source func(events *duckdb.Store) sources.Source
+	// Limits are the times of the protocol; nil = activities.Embedded().
+	Limits *activities.Limits
+	// Housekeeping says when to repair and sweep; zero = DefaultHousekeeping.
+	Housekeeping Housekeeping
+}
+
+// Housekeeping says how often the stack repairs what came apart and sweeps, and how long it leaves new things alone.
+type Housekeeping struct {
+	Every, Grace time.Duration
+}
+
+// DefaultHousekeeping mends within seconds.
+func DefaultHousekeeping() Housekeeping {
+	return Housekeeping{Every: 5 * time.Second, Grace: 5 * time.Second}
+}
+
+func (o Options) plugins(root string) []destinations.Plugin {
+	if o.Plugins == nil {
+		return []destinations.Plugin{file.Plugin(file.Server{Root: root})}
+	}
+	return o.Plugins(root)
+}
+
+func (o Options) source(events *duckdb.Store) sources.Source {
+	if o.Source == nil {
+		return events
+	}
+	return o.Source(events)
+}
+
+func (o Options) limits() activities.Limits {
+	if o.Limits == nil {
+		return activities.Embedded()
+	}
+	return *o.Limits
+}
+
+func (o Options) housekeeping() Housekeeping {
+	if o.Housekeeping == (Housekeeping{}) {
+		return DefaultHousekeeping()
+	}
+	return o.Housekeeping
 }
 
 // The embedded stack's figures.
@@ -46,8 +94,6 @@ const (
 	backfillsPerTeam    = 5
 	backfillConcurrency = 4
 	slots               = 4
-	housekeepEvery      = 5 * time.Second
-	housekeepGrace      = 5 * time.Second
 	logRetention        = 30 * 24 * time.Hour
 	closeTimeout        = 3 * time.Second
 	shutdownTimeout     = 2 * time.Second
@@ -160,11 +206,12 @@ func (s *Stack) serve() (err error) {
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
 	parts := service.Parts{
 		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log,
-		Plugins: destinations.NewRegistry(file.Plugin(file.Server{Root: s.ExportsDir()})),
+		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...),
 	}
+	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{
-		Source: s.events, Limits: activities.Embedded(), Slots: slots, BackfillSlots: slots,
-		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: logRetention,
+		Source: s.options.source(s.events), Limits: s.options.limits(), Slots: slots, BackfillSlots: slots,
+		HousekeepEvery: house.Every, Grace: house.Grace, LogRetention: logRetention,
 	})
 	if err != nil {
 		return err
@@ -190,6 +237,12 @@ func (s *Stack) UIURL() string { return s.temporal.UIURL() }
 
 // ExportsDir is where File destinations write.
 func (s *Stack) ExportsDir() string { return filepath.Join(s.dir.path, "exports") }
+
+// Temporal is a client of the stack's Temporal server; it is closed by Stop.
+func (s *Stack) Temporal() client.Client { return s.client }
+
+// DB is the stack's database; it is closed by Stop.
+func (s *Stack) DB() *storage.DB { return s.db }
 
 // Failed returns a channel that receives when the API stops by itself.
 func (s *Stack) Failed() <-chan error { return s.served }
