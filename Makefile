@@ -30,7 +30,7 @@ WORKFLOWCHECK := $(CACHE)/workflowcheck-$(WORKFLOWCHECK_VERSION)/workflowcheck
 
 .PHONY: help
 help: ## Show this help.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/tranche, the service, and bin/tranche-dev, which has everything in it.
@@ -64,6 +64,10 @@ soak: ## Run the long random tests: those whose names begin with TestSoak.
 .PHONY: bench
 bench: ## Measure sources, formats and destinations beside DuckDB's own COPY; prints a table.
 	$(DEV) go run ./bench $(ARGS)
+
+.PHONY: record-histories
+record-histories: ## Record workflow histories for the replay test; from released code only.
+	$(DEV) go run ./cmd/record-histories ../workflows/testdata
 
 .PHONY: lint
 lint: lint-format lint-tidy lint-vet lint-house lint-workflows ## Check format, modules, imports, style and the determinism of workflows.
