@@ -22,13 +22,13 @@ func daily(m *eventMaker) []event {
 }
 
 // backfillDays asks for all ninety days.
-func (c *client) backfillDays(export uuid.UUID) uuid.UUID {
+func (c *caller) backfillDays(export uuid.UUID) uuid.UUID {
 	c.t.Helper()
 	return c.backfill(export, epoch.Format(time.DateOnly), epoch.AddDate(0, 0, ninetyDays).Format(time.DateOnly))
 }
 
 // progress waits until so many runs are completed, and makes sure that not all of them are.
-func (c *client) progress(export uuid.UUID, runs int) {
+func (c *caller) progress(export uuid.UUID, runs int) {
 	c.t.Helper()
 	until(c.t, workPatience, "runs to be completed", func() bool {
 		n := c.finished(export)
@@ -38,7 +38,7 @@ func (c *client) progress(export uuid.UUID, runs int) {
 }
 
 // requireAllDays checks that every day was delivered once, and that nothing is left of the work.
-func requireAllDays(t *testing.T, c *client, export uuid.UUID, dir string, events []event) {
+func requireAllDays(t *testing.T, c *caller, export uuid.UUID, dir string, events []event) {
 	t.Helper()
 	found := readDelivered(t, filepath.Join(dir, "exports"))
 	require.Len(t, found.manifests, ninetyDays)
@@ -73,7 +73,7 @@ func TestABackfillSurvivesThreeKills(t *testing.T) {
 	const promised = 2 * time.Minute
 	b := dev.completed(export, backfill, promised)
 	require.EqualValues(t, len(events), *b.Records)
-	requireAllDays(t, dev.client, export, dir, events)
+	requireAllDays(t, dev.caller, export, dir, events)
 }
 
 func TestATerminatedServerStopsSoonAndGoesOnLater(t *testing.T) {
@@ -91,7 +91,7 @@ func TestATerminatedServerStopsSoonAndGoesOnLater(t *testing.T) {
 	dev = startDev(t, dir)
 	require.Equal(t, "Running", dev.getBackfill(export, backfill).Status)
 	dev.completed(export, backfill, workPatience)
-	requireAllDays(t, dev.client, export, dir, events)
+	requireAllDays(t, dev.caller, export, dir, events)
 }
 
 func TestARetryChangesNothingThatAReaderSees(t *testing.T) {
