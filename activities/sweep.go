@@ -23,10 +23,21 @@ type Sweeper struct {
 type SweepStore interface {
 	// DanglingRefs returns journal entries whose run was over before the time, or that have no run.
 	DanglingRefs(ctx context.Context, finishedBefore time.Time, limit int) ([]destinations.Journaled, error)
+	// PostponeRefs keeps DanglingRefs from returning entries until the time.
+	PostponeRefs(ctx context.Context, ids []int64, until time.Time) error
+	// DeletePlans removes what is known of the splits of runs that were over before the time.
+	DeletePlans(ctx context.Context, finishedBefore time.Time, limit int) (int64, error)
 }
 
-// sweepLimit is how many journal entries one sweep takes on.
-const sweepLimit = 500
+const (
+	// sweepLimit is how many journal entries, and plans, one sweep takes on.
+	sweepLimit = 500
+	// sweepAgain is when entries that could not be removed are tried again, so that they do not keep others waiting.
+	sweepAgain = 5 * time.Minute
+	// planRetention is how long the plans of runs that are over are kept: the next run of an interval learns from them
+	// what one that died in its commit may have published.
+	planRetention = 7 * 24 * time.Hour
+)
 
 // Sweep removes what dangles. One destination that does not answer does not keep the others from being swept.
 func (s *Sweeper) Sweep(ctx context.Context) error {
@@ -42,9 +53,21 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 		if err := s.sweepExport(ctx, id, entries); err != nil {
 			s.Activities.Log.Warn("What runs staged could not be removed; the next sweep tries again.",
 				zap.Stringer("batch_export_id", id), zap.Int("refs", len(entries)), zap.Error(err))
+			if err := s.postpone(ctx, entries); err != nil {
+				return err
+			}
 		}
 	}
-	return ctx.Err()
+	_, err = s.Store.DeletePlans(ctx, s.Activities.Now().Add(-planRetention), sweepLimit)
+	return err
+}
+
+func (s *Sweeper) postpone(ctx context.Context, entries []destinations.Journaled) error {
+	ids := make([]int64, len(entries))
+	for i, e := range entries {
+		ids[i] = e.ID
+	}
+	return s.Store.PostponeRefs(ctx, ids, s.Activities.Now().Add(sweepAgain))
 }
 
 func (s *Sweeper) sweepExport(ctx context.Context, id uuid.UUID, entries []destinations.Journaled) error {

@@ -185,6 +185,7 @@ func TestEveryBackfillIsOnOnePage(t *testing.T) {
 	}
 	for _, order := range []string{"", "created_at", "-created_at", "start_at", "-start_at"} {
 		t.Run(order, func(t *testing.T) {
+			t.Parallel()
 			address := backfillsOf(id) + "?ordering=" + order
 			there := walk(t, w, address, "next", func() {})
 			require.Len(t, there, 120)

@@ -107,6 +107,20 @@ func TestSettingsHaveTheirDeclaredTypes(t *testing.T) {
 	}, config)
 }
 
+func TestAFileExport(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	created := w.call(t, http.MethodPost, exports, draft(`"destination": {"type": "File", "config": {"prefix": "p", "file_format": "Parquet", "compression": "zstd"}}`))
+	require.Equal(t, http.StatusCreated, created.Code, created.Body.String())
+	require.Equal(t, map[string]any{
+		"type": "File", "integration": nil, "config": map[string]any{
+			"prefix": "p", "file_format": "Parquet", "compression": "zstd", "max_file_size_mb": nil, "exclude_events": nil, "include_events": nil,
+		},
+	}, created.json()["destination"])
+	w.call(t, http.MethodPost, exports, draft(`"destination": {"type": "File", "config": {"file_format": "XLS"}}`)).
+		invalid("invalid_input", "File format XLS is not supported. Supported file formats are ['Parquet', 'JSONLines', 'CSV']", "destination")
+}
+
 func TestCreateRefuses(t *testing.T) {
 	t.Parallel()
 	const (
@@ -186,11 +200,12 @@ func TestCreateRefuses(t *testing.T) {
 	w := newWorld(t)
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w.call(t, http.MethodPost, exports, tt.body).invalid(tt.code, tt.detail, tt.attr)
+			require.Empty(t, w.call(t, http.MethodGet, exports, "").ids(), "what is refused leaves nothing behind")
+			require.Empty(t, w.temporal.take())
 		})
 	}
-	require.Empty(t, w.call(t, http.MethodGet, exports, "").ids(), "what is refused leaves nothing behind")
-	require.Empty(t, w.temporal.take())
 }
 
 func TestAnExportShowsItsTenNewestRuns(t *testing.T) {

@@ -55,7 +55,7 @@ func (s *Server) readiness(c *gin.Context) {
 // downIn names the services in the joined Outages of err.
 func downIn(err error) []string {
 	var down []string
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only err itself: an outage may wrap joined causes
+	joined, ok := err.(interface{ Unwrap() []error }) // only err itself: an outage may wrap joined causes
 	switch outage, isOutage := errors.AsType[*Outage](err); {
 	case ok:
 		for _, e := range joined.Unwrap() {

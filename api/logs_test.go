@@ -60,6 +60,7 @@ func TestLogs(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			answer := w.call(t, http.MethodGet, tt.address, "")
 			require.Equal(t, http.StatusOK, answer.Code, answer.Body.String())
 			var page struct {

@@ -47,9 +47,9 @@ func (s *Server) observe(c *gin.Context) {
 // recover answers 500 after a panic.
 func (s *Server) recover(c *gin.Context) {
 	defer func() {
-		switch cause := recover(); {
-		case cause == nil:
-		case cause == http.ErrAbortHandler: //nolint:errorlint // net/http compares this sentinel by identity
+		switch cause := recover(); cause {
+		case nil:
+		case http.ErrAbortHandler:
 			panic(cause)
 		default:
 			s.Log.Error("A request panicked.", zap.String("request_id", c.GetString(requestIDKey)),

@@ -29,30 +29,36 @@ func TestProgress(t *testing.T) {
 		want     *progressBody
 	}{
 		"3 of 10": {
-			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, FinishedRuns: 3}, &hourly,
+			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, FinishedRuns: 3},
+			&hourly,
 			&progressBody{10, 3, 0.3},
 		},
 		"rounded to one decimal": {
-			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, TotalRuns: n(3), FinishedRuns: 2}, &hourly,
+			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, TotalRuns: n(3), FinishedRuns: 2},
+			&hourly,
 			&progressBody{3, 2, 0.7},
 		},
 		"none finished": {
 			batch.Backfill{Status: batch.BackfillStarting, StartAt: &start, EndAt: &end}, &hourly, &progressBody{10, 0, 0},
 		},
 		"more finished than expected": {
-			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, FinishedRuns: 12}, &hourly,
+			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, FinishedRuns: 12},
+			&hourly,
 			&progressBody{12, 12, 1},
 		},
 		"a part of an interval counts": {
-			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: new(end.Add(time.Minute))}, &hourly,
+			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: new(end.Add(time.Minute))},
+			&hourly,
 			&progressBody{11, 0, 0},
 		},
 		"days when the clocks change": {
-			batch.Backfill{Status: batch.BackfillRunning, StartAt: &springForward, EndAt: new(daily.At(2026, 3, 30)), FinishedRuns: 1}, &daily,
+			batch.Backfill{Status: batch.BackfillRunning, StartAt: &springForward, EndAt: new(daily.At(2026, 3, 30)), FinishedRuns: 1},
+			&daily,
 			&progressBody{2, 1, 0.5},
 		},
 		"what the backfill counted comes first": {
-			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, TotalRuns: n(4), FinishedRuns: 1}, &hourly,
+			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, TotalRuns: n(4), FinishedRuns: 1},
+			&hourly,
 			&progressBody{4, 1, 0.3},
 		},
 		"the adjusted start counts": {

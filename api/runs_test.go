@@ -113,6 +113,7 @@ func TestRunsAreFiltered(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			want := []string{}
 			for _, i := range tt.want {
 				want = append(want, runs[i])
@@ -137,6 +138,7 @@ func TestRunsAreFiltered(t *testing.T) {
 		"ordering=x&status=y&end=z": {"invalid_choice", `"x" is not a valid choice.`, "ordering"},
 	} {
 		t.Run(query, func(t *testing.T) {
+			t.Parallel()
 			w.call(t, http.MethodGet, runsOf(id)+"?"+query, "").invalid(want[0], want[1], want[2])
 		})
 	}
@@ -308,7 +310,7 @@ func TestRetryARun(t *testing.T) {
 	b, err := w.Backfill(t.Context(), 1, id, uuid.MustParse(backfill))
 	require.NoError(t, err)
 	require.True(t, b.Retry)
-	require.Equal(t, r.Interval, batch.Interval{Start: *b.StartAt, End: *b.EndAt})
+	require.Equal(t, []time.Time{r.Interval.Start, r.Interval.End}, []time.Time{*b.StartAt, *b.EndAt})
 	w.call(t, http.MethodPost, runsOf(id)+"/"+r.ID.String()+"/retry", "").
 		fails(http.StatusConflict, "invalid_request", "duplicate_backfill", "A backfill of exactly this range is running already.", "")
 }

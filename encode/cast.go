@@ -7,6 +7,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/compute"
 	"github.com/apache/arrow-go/v18/arrow/decimal"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
@@ -109,10 +110,56 @@ func castNested(t arrow.NestedType) (arrow.DataType, cast) {
 		return to, rebuild(to, c)
 	case *arrow.FixedSizeListType:
 		elem, c := castField(t.ElemField())
-		to := arrow.FixedSizeListOfField(t.Len(), elem)
-		return to, rebuild(to, c)
+		to := arrow.ListOfField(elem)
+		return to, fixedToList(to, c)
 	}
 	return t, view(t) // Check has refused it
+}
+
+// fixedToList makes lists of fixed-size lists: the file is the same, but the writer forgets the offset of the latter.
+func fixedToList(to *arrow.ListType, inner cast) cast {
+	return func(a arrow.Array) (arrow.Array, error) {
+		lists := a.(*array.FixedSizeList)
+		kept := array.NewInt64Builder(memory.DefaultAllocator)
+		defer kept.Release()
+		offsets := make([]int32, 1, a.Len()+1)
+		for i := range a.Len() {
+			if a.IsValid(i) {
+				start, end := lists.ValueOffsets(i)
+				for j := start; j < end; j++ {
+					kept.Append(j)
+				}
+			}
+			offsets = append(offsets, int32(kept.Len()))
+		}
+		indices := kept.NewArray()
+		defer indices.Release()
+		taken, err := compute.TakeArray(context.Background(), lists.ListValues(), indices)
+		if err != nil {
+			return nil, err
+		}
+		defer taken.Release()
+		values, err := inner(taken)
+		if err != nil {
+			return nil, err
+		}
+		defer values.Release()
+		return listOf(to, a, offsets, values), nil
+	}
+}
+
+// listOf makes lists with the nulls of a.
+func listOf(to arrow.DataType, a arrow.Array, offsets []int32, values arrow.Array) arrow.Array {
+	nulls := make([]byte, bitutil.CeilByte(a.Len())/8)
+	for i := range a.Len() {
+		bitutil.SetBitTo(nulls, i, a.IsValid(i))
+	}
+	buffers := []*memory.Buffer{
+		memory.NewBufferBytes(nulls), memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(offsets)),
+	}
+	data := array.NewData(to, a.Len(), buffers, []arrow.ArrayData{values.Data()}, a.NullN(), 0)
+	defer data.Release()
+	return array.MakeFromData(data)
 }
 
 func castField(f arrow.Field) (arrow.Field, cast) {

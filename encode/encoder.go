@@ -32,7 +32,7 @@ func New(w io.Writer, schema *arrow.Schema, o Options) (Encoder, error) {
 	case CSV:
 		return newCSV(w, schema, o.Compression)
 	case Parquet:
-		return newParquet(w, schema, o.Compression)
+		return newParquet(w, schema, o.Compression), nil
 	}
 	return nil, o.Validate()
 }

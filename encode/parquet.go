@@ -14,23 +14,32 @@ const (
 	// rowGroupRows and rowGroupBytes end a row group: what is held in memory is bounded by both.
 	rowGroupRows  = 122_880
 	rowGroupBytes = 64 << 20
+	// pageBytes is how much of a column is compressed at once.
+	pageBytes = 1 << 20
 	// rowsAtOnce bounds what one call of the writer adds to a row group.
 	rowsAtOnce = 8192
 	zstdLevel  = 1
 	createdBy  = "tranche"
+
+	// sampleRows of the first batch decide which columns get a dictionary: those with fewer than half as many values.
+	sampleRows = 1000
 )
 
 // parquetFile writes Parquet. Every column is nullable.
 type parquetFile struct {
 	written *counter
-	file    *pqarrow.FileWriter
+	codec   Compression
+	source  *arrow.Schema
 	schema  *arrow.Schema
 	casts   []cast
-	open    bool // whether a row group has rows
+	file    *pqarrow.FileWriter // nil until the first rows
+	raw     []int64             // bytes of each column in the open row group, before encoding
+	closed  bool
 }
 
-func newParquet(w io.Writer, schema *arrow.Schema, c Compression) (*parquetFile, error) {
-	e := &parquetFile{written: &counter{w: w}, casts: make([]cast, schema.NumFields())}
+func newParquet(w io.Writer, schema *arrow.Schema, c Compression) *parquetFile {
+	n := schema.NumFields()
+	e := &parquetFile{written: &counter{w: w}, codec: c, source: schema, casts: make([]cast, n), raw: make([]int64, n)}
 	fields := schema.Fields()
 	for i, f := range fields {
 		t, cast := castOf(f.Type)
@@ -38,34 +47,7 @@ func newParquet(w io.Writer, schema *arrow.Schema, c Compression) (*parquetFile,
 		e.casts[i] = cast
 	}
 	e.schema = arrow.NewSchema(fields, nil)
-	var err error
-	e.file, err = pqarrow.NewFileWriter(e.schema, e.written, properties(c), pqarrow.DefaultWriterProps())
-	return e, err
-}
-
-func properties(c Compression) *parquet.WriterProperties {
-	options := []parquet.WriterProperty{
-		parquet.WithCreatedBy(createdBy),
-		parquet.WithVersion(parquet.V2_LATEST),
-		parquet.WithDataPageVersion(parquet.DataPageV1),
-		parquet.WithMaxRowGroupLength(rowGroupRows),
-		parquet.WithCompression(codecs()[c]),
-	}
-	if c == Zstd {
-		options = append(options, parquet.WithCompressionLevel(zstdLevel))
-	}
-	return parquet.NewWriterProperties(options...)
-}
-
-func codecs() map[Compression]compress.Compression {
-	return map[Compression]compress.Compression{
-		None:   compress.Codecs.Uncompressed,
-		Zstd:   compress.Codecs.Zstd,
-		LZ4:    compress.Codecs.Lz4Raw, // the one that every reader agrees on
-		Snappy: compress.Codecs.Snappy,
-		Gzip:   compress.Codecs.Gzip,
-		Brotli: compress.Codecs.Brotli,
-	}
+	return e
 }
 
 // Write is the Encoder's.
@@ -82,11 +64,6 @@ func (e *parquetFile) Write(rows arrow.RecordBatch) error {
 }
 
 func (e *parquetFile) write(rows arrow.RecordBatch) error {
-	if e.open && e.file.RowGroupTotalCompressedBytes() >= rowGroupBytes {
-		if err := e.file.NewBufferedRowGroupChecked(); err != nil {
-			return err
-		}
-	}
 	columns := make([]arrow.Array, len(e.casts))
 	for i, cast := range e.casts {
 		var err error
@@ -97,19 +74,147 @@ func (e *parquetFile) write(rows arrow.RecordBatch) error {
 	}
 	group := array.NewRecordBatch(e.schema, columns, rows.NumRows())
 	defer group.Release()
-	e.open = true
+	if err := e.prepare(group); err != nil {
+		return err
+	}
+	for i, c := range columns {
+		e.raw[i] += rawBytes(c)
+	}
 	return e.file.WriteBuffered(group)
 }
 
-// Close is the Encoder's.
-func (e *parquetFile) Close() error { return e.file.Close() }
+// prepare starts the file, or another row group if rows would not fit in the open one.
+func (e *parquetFile) prepare(rows arrow.RecordBatch) error {
+	if e.file == nil {
+		return e.start(rows)
+	}
+	held, err := e.file.RowGroupNumRows()
+	if err != nil {
+		return err
+	}
+	if int64(held)+rows.NumRows() <= rowGroupRows && e.file.RowGroupTotalCompressedBytes() < rowGroupBytes {
+		return nil
+	}
+	clear(e.raw)
+	return e.file.NewBufferedRowGroupChecked()
+}
 
-// Size is the Encoder's.
+// start begins the file. The first rows decide how columns are encoded; nil = there are none.
+func (e *parquetFile) start(rows arrow.RecordBatch) error {
+	options := []parquet.WriterProperty{
+		parquet.WithCreatedBy(createdBy),
+		parquet.WithVersion(parquet.V2_LATEST),
+		parquet.WithDataPageVersion(parquet.DataPageV1),
+		parquet.WithDataPageSize(pageBytes),
+		parquet.WithMaxRowGroupLength(rowGroupRows),
+		parquet.WithCompression(parquetCodec(e.codec)),
+	}
+	if e.codec == Zstd {
+		options = append(options, parquet.WithCompressionLevel(zstdLevel))
+	}
+	for i, f := range e.source.Fields() {
+		path := parquet.ColumnPath{f.Name}
+		if holdsJSON(f) { // nobody asks for the smallest JSON text
+			options = append(options, parquet.WithStatsPath(path, false))
+		}
+		if rows != nil && !repeats(rows.Column(i)) {
+			options = append(options, parquet.WithDictionaryPath(path, false))
+		}
+	}
+	var err error
+	props := parquet.NewWriterProperties(options...)
+	e.file, err = pqarrow.NewFileWriter(e.schema, e.written, props, pqarrow.DefaultWriterProps())
+	return err
+}
+
+// repeats says whether a column has the same values again and again.
+func repeats(column arrow.Array) bool {
+	if _, nested := column.DataType().(arrow.NestedType); nested {
+		return true
+	}
+	n := min(column.Len(), sampleRows)
+	values := make(map[string]struct{}, n)
+	for i := range n {
+		values[column.ValueStr(i)] = struct{}{}
+	}
+	return len(values) < n/2
+}
+
+// rawBytes is about how long the plain encoding of a column is.
+func rawBytes(a arrow.Array) int64 {
+	n := int64(a.Len())
+	switch a := a.(type) {
+	case array.BinaryLike:
+		return int64(len(a.ValueBytes())) + 4*n
+	case *array.Struct:
+		var total int64
+		for i := range a.NumField() {
+			total += rawBytes(a.Field(i))
+		}
+		return total
+	case array.ListLike:
+		if n == 0 {
+			return 0
+		}
+		start, _ := a.ValueOffsets(0)
+		_, end := a.ValueOffsets(a.Len() - 1)
+		elements := array.NewSlice(a.ListValues(), start, max(start, end))
+		defer elements.Release()
+		return n + rawBytes(elements)
+	}
+	if t, ok := a.DataType().(arrow.FixedWidthDataType); ok {
+		return n * int64(t.BitWidth()) / 8
+	}
+	return n
+}
+
+func parquetCodec(c Compression) compress.Compression {
+	switch c {
+	case Zstd:
+		return compress.Codecs.Zstd
+	case LZ4:
+		return compress.Codecs.Lz4Raw // the framing that all readers agree on
+	case Snappy:
+		return compress.Codecs.Snappy
+	case Gzip:
+		return compress.Codecs.Gzip
+	case Brotli:
+		return compress.Codecs.Brotli
+	case None:
+	}
+	return compress.Codecs.Uncompressed
+}
+
+// Close is the Encoder's.
+func (e *parquetFile) Close() error {
+	if e.file == nil {
+		if err := e.start(nil); err != nil {
+			return err
+		}
+	}
+	e.closed = true
+	return e.file.Close()
+}
+
+// Size is the Encoder's. What is in a column's open page is not compressed yet.
 func (e *parquetFile) Size() int64 {
-	if !e.open {
+	if e.file == nil || e.closed {
 		return e.written.n
 	}
-	return e.written.n + e.file.RowGroupTotalCompressedBytes()
+	var paged, open int64
+	for _, n := range e.raw {
+		open += n % pageBytes
+		paged += n - n%pageBytes
+	}
+	compressed := e.file.RowGroupTotalCompressedBytes()
+	ratio := firstGuess
+	switch {
+	case e.codec == None:
+		ratio = 1
+	case paged > 0:
+		ratio = min(1, float64(compressed)/float64(paged))
+	}
+	return e.written.n + compressed + int64(float64(open)*ratio)
 }
 
 // A counter counts the bytes that go to w.

@@ -150,9 +150,9 @@ func TestEachBackfillShowsUpOnceOnThePages(t *testing.T) {
 			require.NoError(t, db.CreateBackfill(t.Context(), b, 100))
 			all = append(all, b)
 		}
-		for _, order := range []string{storage.ByCreation, storage.ByStart} {
+		for _, order := range []batch.Order{batch.OrderCreatedAt, batch.OrderStartAt} {
 			value := func(b batch.Backfill) *time.Time {
-				if order == storage.ByCreation {
+				if order == batch.OrderCreatedAt {
 					return &b.CreatedAt
 				}
 				return b.StartAt
@@ -173,7 +173,7 @@ func TestEachBackfillShowsUpOnceOnThePages(t *testing.T) {
 				if desc {
 					slices.Reverse(want)
 				}
-				f := storage.BackfillFilter{TeamID: 1, ExportID: e.ID, OrderBy: order, Desc: desc, Limit: 3}
+				f := batch.BackfillFilter{TeamID: 1, ExportID: e.ID, OrderBy: order, Desc: desc, Limit: 3}
 				var got []batch.Backfill
 				for {
 					page, err := db.ListBackfills(t.Context(), f)
@@ -183,7 +183,7 @@ func TestEachBackfillShowsUpOnceOnThePages(t *testing.T) {
 						break
 					}
 					last := page[len(page)-1]
-					f.After = &storage.Position{Value: value(last), ID: last.ID}
+					f.After = &batch.Position{Value: value(last), ID: last.ID}
 				}
 				require.Equal(t, want, got, "%s desc=%t", order, desc)
 			}
@@ -255,7 +255,7 @@ func TestTheOutcomeOfABackfill(t *testing.T) {
 		require.NoError(t, db.CreateBackfill(t.Context(), b, 1))
 		empty, err := db.BackfillOutcome(t.Context(), b.ID)
 		require.NoError(t, err)
-		require.Equal(t, storage.Outcome{}, empty)
+		require.Equal(t, batch.Outcome{}, empty)
 
 		backfillRun(t, db, b, storagetest.Hour(0), batch.RunCompleted, 1<<40)
 		backfillRun(t, db, b, storagetest.Hour(1), batch.RunCompleted, 0)
@@ -265,7 +265,7 @@ func TestTheOutcomeOfABackfill(t *testing.T) {
 		backfillRun(t, db, b, storagetest.Hour(4), batch.RunRunning, 0)
 		got, err := db.BackfillOutcome(t.Context(), b.ID)
 		require.NoError(t, err)
-		require.Equal(t, storage.Outcome{Records: 1<<40 + 1, Undelivered: 2}, got)
+		require.Equal(t, batch.Outcome{Records: 1<<40 + 1, Undelivered: 2}, got)
 
 		healed := planned(t, db, e, storagetest.Hour(2))
 		d := delivered(healed, lease(t, db, healed))
@@ -278,7 +278,7 @@ func TestTheOutcomeOfABackfill(t *testing.T) {
 		counts, err := db.CountFinishedRuns(t.Context(), []uuid.UUID{b.ID, uuid.New()})
 		require.NoError(t, err)
 		require.Equal(t, map[uuid.UUID]int64{b.ID: 3}, counts)
-		list, err := db.ListBackfills(t.Context(), storage.BackfillFilter{TeamID: 1, ExportID: e.ID})
+		list, err := db.ListBackfills(t.Context(), batch.BackfillFilter{TeamID: 1, ExportID: e.ID})
 		require.NoError(t, err)
 		require.EqualValues(t, 3, list[0].FinishedRuns)
 		_, err = db.BackfillOutcome(t.Context(), uuid.New())

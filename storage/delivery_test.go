@@ -113,14 +113,14 @@ func TestTheLagIsThatOfTheNewestActiveExports(t *testing.T) {
 			}
 			exports = append(exports, e)
 		}
-		lag := func(n int) storage.Lag {
-			return storage.Lag{ExportID: exports[n].ID, TeamID: 1, End: storagetest.Hour(n).End}
+		lag := func(n int) batch.Lag {
+			return batch.Lag{ExportID: exports[n].ID, TeamID: 1, End: storagetest.Hour(n).End}
 		}
 		got, err := db.LagOf(t.Context(), 10)
 		require.NoError(t, err)
-		require.ElementsMatch(t, []storage.Lag{lag(0), lag(4)}, got)
+		require.ElementsMatch(t, []batch.Lag{lag(0), lag(4)}, got)
 		got, err = db.LagOf(t.Context(), 1)
 		require.NoError(t, err)
-		require.Equal(t, []storage.Lag{lag(4)}, got)
+		require.Equal(t, []batch.Lag{lag(4)}, got)
 	})
 }

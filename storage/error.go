@@ -17,7 +17,6 @@ import (
 // SQLSTATEs that we know.
 const (
 	stateForeignKey      = "23503"
-	stateUnique          = "23505"
 	stateSerialization   = "40001"
 	stateDeadlock        = "40P01"
 	classConnection      = "08"
@@ -31,8 +30,6 @@ const (
 	sqliteLocked     = 6
 	sqlitePrimary    = 0xff
 	sqliteForeignKey = 787
-	sqliteUnique     = 2067
-	sqlitePrimaryKey = 1555
 )
 
 // classify turns an error of the database into one of ours. What our own code returned inside a transaction stays.
@@ -83,15 +80,6 @@ func references(err error) bool {
 		return e.Code == stateForeignKey
 	}
 	return sqliteCode(err) == sqliteForeignKey
-}
-
-// duplicated says whether a row was written that exists.
-func duplicated(err error) bool {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return e.Code == stateUnique
-	}
-	code := sqliteCode(err)
-	return code == sqliteUnique || code == sqlitePrimaryKey
 }
 
 // sqliteCode returns SQLite's extended result code, or 0. The driver's error type is known by its method, because the

@@ -32,7 +32,7 @@ func (db *DB) Fence(
 		// Who records holds its run's lock: after this, all that was recorded is seen, and nothing more comes.
 		var runs []runRow
 		err := forUpdate(tx).Select("id").Where(overlaps, exportID, end, start).
-			Where("(id = ? OR id IN (SELECT run_id FROM plans WHERE NOT fenced))", keepRun).
+			Where("id IN (SELECT run_id FROM plans WHERE NOT fenced UNION ALL SELECT ?)", keepRun).
 			Order("id").Find(&runs).Error // in order, so that two fences cannot wait for each other
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"tranche/destinations"
 	"fmt"
 	"sync"
 	"testing"
@@ -38,7 +39,7 @@ func TestAFenceEndsTheStagingOfOthers(t *testing.T) {
 		kept := refRow(winner, 0, 1, "winner, generation 2")
 		kept.Generation = 2
 		require.NoError(t, db.RecordRef(t.Context(), kept))
-		want := []storage.RefRow{}
+		want := []destinations.Journaled{}
 		for _, r := range []batch.Run{winner, loser, overlapping, over} {
 			ref := refRow(r, 0, 1, "x")
 			require.NoError(t, db.RecordRef(t.Context(), ref))
@@ -144,7 +145,7 @@ func TestNoRefSlipsThroughAFence(t *testing.T) {
 			token := lease(t, db, winner)
 			recorded := make([]error, 4)
 			var (
-				seen []storage.RefRow
+				seen []destinations.Journaled
 				err  error
 			)
 			var group sync.WaitGroup

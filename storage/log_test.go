@@ -38,20 +38,20 @@ func TestLogsAreListedNewestFirst(t *testing.T) {
 		require.NoError(t, db.AppendLogs(t.Context(), []batch.LogEntry{entry(storagetest.Export(), run, 1, batch.LogInfo, "Other.")}))
 		at := func(seconds int) *time.Time { return ptr(storagetest.Noon.Add(time.Duration(seconds) * time.Second)) }
 		tests := map[string]struct {
-			filter storage.LogFilter
+			filter batch.LogFilter
 			want   []int
 		}{
-			"all":                           {storage.LogFilter{}, []int{4, 3, 2, 1, 0}},
-			"the newest two":                {storage.LogFilter{Limit: 2}, []int{4, 3}},
-			"of a run":                      {storage.LogFilter{RunID: &run}, []int{4, 1, 0}},
-			"after and before, exclusive":   {storage.LogFilter{After: at(0), Before: at(3)}, []int{3, 2, 1}},
-			"of two levels":                 {storage.LogFilter{Levels: []batch.LogLevel{batch.LogError, batch.LogDebug}}, []int{4, 3}},
-			"text in any case":              {storage.LogFilter{Search: "connection refused"}, []int{3}},
-			"a percent sign is no wildcard": {storage.LogFilter{Search: "100%"}, []int{1}},
-			"an underscore is no wildcard":  {storage.LogFilter{Search: "a_b"}, []int{1}},
-			"a backslash is a backslash":    {storage.LogFilter{Search: `b\c`}, []int{1}},
-			"a quote is a quote":            {storage.LogFilter{Search: `'`}, []int{}},
-			"of another team":               {storage.LogFilter{TeamID: 2}, []int{}},
+			"all":                           {batch.LogFilter{}, []int{4, 3, 2, 1, 0}},
+			"the newest two":                {batch.LogFilter{Limit: 2}, []int{4, 3}},
+			"of a run":                      {batch.LogFilter{RunID: &run}, []int{4, 1, 0}},
+			"after and before, exclusive":   {batch.LogFilter{After: at(0), Before: at(3)}, []int{3, 2, 1}},
+			"of two levels":                 {batch.LogFilter{Levels: []batch.LogLevel{batch.LogError, batch.LogDebug}}, []int{4, 3}},
+			"text in any case":              {batch.LogFilter{Search: "connection refused"}, []int{3}},
+			"a percent sign is no wildcard": {batch.LogFilter{Search: "100%"}, []int{1}},
+			"an underscore is no wildcard":  {batch.LogFilter{Search: "a_b"}, []int{1}},
+			"a backslash is a backslash":    {batch.LogFilter{Search: `b\c`}, []int{1}},
+			"a quote is a quote":            {batch.LogFilter{Search: `'`}, []int{}},
+			"of another team":               {batch.LogFilter{TeamID: 2}, []int{}},
 		}
 		for name, test := range tests {
 			t.Run(name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestManyLogsWithAnyBytesAreAppendedAtOnce(t *testing.T) {
 			all = append(all, entry(e, uuid.Nil, n, batch.LogInfo, fmt.Sprintf("Line %d. \x00\xff", n)))
 		}
 		require.NoError(t, db.AppendLogs(t.Context(), all))
-		got, err := db.ListLogs(t.Context(), storage.LogFilter{TeamID: 1, ExportID: e.ID})
+		got, err := db.ListLogs(t.Context(), batch.LogFilter{TeamID: 1, ExportID: e.ID})
 		require.NoError(t, err)
 		require.Len(t, got, len(all))
 		slices.Reverse(got)
@@ -102,7 +102,7 @@ func TestOldLogsAreDeletedOldestFirst(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, want, n)
 		}
-		got, err := db.ListLogs(t.Context(), storage.LogFilter{TeamID: 1, ExportID: e.ID})
+		got, err := db.ListLogs(t.Context(), batch.LogFilter{TeamID: 1, ExportID: e.ID})
 		require.NoError(t, err)
 		require.Len(t, got, 2)
 		require.Equal(t, before, got[1].Timestamp)

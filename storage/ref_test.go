@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"tranche/destinations"
 	"strings"
 	"testing"
 	"time"
@@ -14,14 +15,14 @@ import (
 )
 
 // withoutIDs drops what the database gave.
-func withoutIDs(refs []storage.RefRow) []storage.RefRow {
+func withoutIDs(refs []destinations.Journaled) []destinations.Journaled {
 	for i := range refs {
 		refs[i].ID = 0
 	}
 	return refs
 }
 
-func refIDs(refs []storage.RefRow) []int64 {
+func refIDs(refs []destinations.Journaled) []int64 {
 	var all []int64
 	for _, r := range refs {
 		all = append(all, r.ID)
@@ -43,7 +44,7 @@ func TestTheJournalHasEachRefOnce(t *testing.T) {
 		require.Equal(t, refIDs(refs)[:1], refIDs(refs)[:1])
 		require.Positive(t, refs[0].ID)
 		forget := refIDs(refs)
-		require.Equal(t, []storage.RefRow{refRow(r, 0, 2, "folder"), refRow(r, 1, 1, long)}, withoutIDs(refs))
+		require.Equal(t, []destinations.Journaled{refRow(r, 0, 2, "folder"), refRow(r, 1, 1, long)}, withoutIDs(refs))
 
 		require.NoError(t, db.ForgetRefs(t.Context(), forget[:1]))
 		require.NoError(t, db.ForgetRefs(t.Context(), forget[:1]), "a repeat")

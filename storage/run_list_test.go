@@ -45,10 +45,10 @@ func TestEachRunShowsUpOnceOnThePages(t *testing.T) {
 	each(t, func(t *testing.T, db *storage.DB) {
 		e := createExport(t, db)
 		runs := createRuns(t, db, e)
-		for _, order := range []string{storage.ByCreation, storage.ByInterval} {
+		for _, order := range []batch.Order{batch.OrderCreatedAt, batch.OrderIntervalStart} {
 			value := func(r batch.Run) *time.Time {
 				switch {
-				case order == storage.ByCreation:
+				case order == batch.OrderCreatedAt:
 					return &r.CreatedAt
 				case r.Interval.Start.IsZero():
 					return nil
@@ -69,7 +69,7 @@ func TestEachRunShowsUpOnceOnThePages(t *testing.T) {
 				if desc {
 					slices.Reverse(want)
 				}
-				f := storage.RunFilter{TeamID: 1, ExportID: e.ID, OrderBy: order, Desc: desc, Limit: 2}
+				f := batch.RunFilter{TeamID: 1, ExportID: e.ID, OrderBy: order, Desc: desc, Limit: 2}
 				var got []batch.Run
 				for {
 					page, err := db.ListRuns(t.Context(), f)
@@ -79,7 +79,7 @@ func TestEachRunShowsUpOnceOnThePages(t *testing.T) {
 						break
 					}
 					last := page[len(page)-1]
-					f.After = &storage.Position{Value: value(last), ID: last.ID}
+					f.After = &batch.Position{Value: value(last), ID: last.ID}
 				}
 				require.Equal(t, ids(want), ids(got), "%s desc=%t", order, desc)
 			}
@@ -102,15 +102,15 @@ func TestRunsAreFiltered(t *testing.T) {
 
 		created := func(i int) *time.Time { return &runs[i].CreatedAt }
 		tests := map[string]struct {
-			filter storage.RunFilter
+			filter batch.RunFilter
 			want   []batch.Run
 		}{
-			"of a backfill":               {storage.RunFilter{BackfillID: &b.ID}, []batch.Run{filled}},
-			"by status":                   {storage.RunFilter{Statuses: []batch.RunStatus{batch.RunFailed, batch.RunTimedOut}}, runs[:1]},
-			"created, both inclusive":     {storage.RunFilter{CreatedAfter: created(3), CreatedBefore: created(5)}, runs[3:6]},
-			"interval within":             {storage.RunFilter{Start: &runs[2].Interval.Start, End: &runs[4].Interval.End}, []batch.Run{runs[2], runs[3], runs[4]}},
-			"an open start ends in time":  {storage.RunFilter{End: &runs[5].Interval.End}, runs[:6]},
-			"of another team's namespace": {storage.RunFilter{TeamID: 2}, []batch.Run{}},
+			"of a backfill":               {batch.RunFilter{BackfillID: &b.ID}, []batch.Run{filled}},
+			"by status":                   {batch.RunFilter{Statuses: []batch.RunStatus{batch.RunFailed, batch.RunTimedOut}}, runs[:1]},
+			"created, both inclusive":     {batch.RunFilter{CreatedAfter: created(3), CreatedBefore: created(5)}, runs[3:6]},
+			"interval within":             {batch.RunFilter{Start: &runs[2].Interval.Start, End: &runs[4].Interval.End}, []batch.Run{runs[2], runs[3], runs[4]}},
+			"an open start ends in time":  {batch.RunFilter{End: &runs[5].Interval.End}, runs[:6]},
+			"of another team's namespace": {batch.RunFilter{TeamID: 2}, []batch.Run{}},
 		}
 		for name, test := range tests {
 			t.Run(name, func(t *testing.T) {

@@ -27,6 +27,7 @@ var codes = []struct {
 	{syscall.ENAMETOOLONG, batch.CodeConfig, "the name is too long"},
 	{syscall.ENOTDIR, batch.CodeConfig, "a file is where a folder must be"},
 	{syscall.EISDIR, batch.CodeConfig, "a folder is where the file must be"},
+	{fs.ErrExist, batch.CodeConfig, "a folder is where the file must be"}, // what Rename says of it
 	{syscall.ELOOP, batch.CodeConfig, "its links lead in a circle"},
 	{syscall.EXDEV, batch.CodeConfig, "it is on another file system than the folder of exports"},
 	{fs.ErrNotExist, batch.CodeNotFound, "it does not exist"},

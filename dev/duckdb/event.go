@@ -1,7 +1,6 @@
 package duckdb
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -190,6 +189,3 @@ func parseTime(text string) (time.Time, error) {
 	}
 	return t, err
 }
-
-// isNull says whether a JSON value is null.
-func isNull(value []byte) bool { return bytes.Equal(value, []byte("null")) }

@@ -169,3 +169,6 @@ func jsonText(column int, value []byte) ([]byte, error) {
 	}
 	return []byte(text), nil
 }
+
+// isNull says whether a JSON value is null.
+func isNull(value []byte) bool { return bytes.Equal(value, []byte("null")) }

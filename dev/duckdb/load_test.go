@@ -46,14 +46,28 @@ func minimal(uuid string, more ...string) string {
 	return row + "}"
 }
 
-func packed(t *testing.T, content []byte) []byte {
-	t.Helper()
+// packed is the content as gzip. Writing to memory does not fail.
+func packed(content []byte) []byte {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	_, err := w.Write(content)
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
+	_, _ = w.Write(content)
+	_ = w.Close()
 	return b.Bytes()
+}
+
+// A file is one to be made: of text, or of what DuckDB writes as Parquet.
+type file struct {
+	name string
+	text []byte
+	sql  string
+}
+
+func (f file) make(t *testing.T) string {
+	t.Helper()
+	if f.sql != "" {
+		return parquet(t, f.name, f.sql)
+	}
+	return write(t, f.name, f.text)
 }
 
 // parquet has DuckDB write the rows of a SELECT to a file.
@@ -105,39 +119,25 @@ func stored(t *testing.T, s *duckdb.Store, team int64) map[string]map[query.Fiel
 
 func TestWhatIsAbsentGetsItsDefault(t *testing.T) {
 	t.Parallel()
-	files := map[string]func(t *testing.T) string{
-		"jsonl": func(t *testing.T) string { return write(t, "e.jsonl", lines(minimal(uuid1))) },
-		"jsonl, nulls": func(t *testing.T) string {
-			return write(t, "e.jsonl", lines(minimal(uuid1, `"inserted_at":null,"created_at":null,"team_id":null,"properties":null,"person_properties":null,"person_id":null,"elements_chain":null`)))
-		},
-		"jsonl, packed":    func(t *testing.T) string { return write(t, "E.JSONL.GZ", packed(t, lines(minimal(uuid1)))) },
-		"jsonl, line ends": func(t *testing.T) string { return write(t, "e.jsonl", []byte("\r\n\n"+minimal(uuid1)+"\r\n\n")) },
-		"jsonl, unknown members": func(t *testing.T) string {
-			return write(t, "e.jsonl", lines(minimal(uuid1, `"UUID":"nonsense","Event":1,"other":{"a":1}`)))
-		},
-		"csv": func(t *testing.T) string {
-			return write(t, "e.csv", lines("uuid,event,distinct_id,timestamp", uuid1+",signup,u1,2026-03-01T12:00:00Z"))
-		},
-		"csv, empty cells": func(t *testing.T) string {
-			return write(t, "e.csv", lines("\ufeffuuid,event,ignored,distinct_id,timestamp,inserted_at,created_at,team_id,properties,person_properties,person_id,elements_chain",
-				uuid1+",signup,x,u1,2026-03-01 12:00:00,,,,,,,"))
-		},
-		"csv, packed": func(t *testing.T) string {
-			return write(t, "e.csv.gz", packed(t, lines("uuid,event,distinct_id,timestamp", uuid1+",signup,u1,2026-03-01T12:00:00Z")))
-		},
-		"parquet": func(t *testing.T) string {
-			return parquet(t, "e.parquet", "SELECT '"+uuid1+"' uuid, 'signup' AS event, 'u1' distinct_id, TIMESTAMP '2026-03-01 12:00:00' AS \"timestamp\"")
-		},
-		"parquet, nulls": func(t *testing.T) string {
-			return parquet(t, "e.parquet", "SELECT '"+uuid1+"'::UUID uuid, 'signup' AS event, 'u1' distinct_id, TIMESTAMPTZ '2026-03-01 13:00:00+01' AS \"timestamp\", NULL::TIMESTAMP inserted_at, NULL::BIGINT team_id, NULL::VARCHAR person_id, NULL::VARCHAR properties")
-		},
+	files := map[string]file{
+		"jsonl":                  {name: "e.jsonl", text: lines(minimal(uuid1))},
+		"jsonl, nulls":           {name: "e.jsonl", text: lines(minimal(uuid1, `"inserted_at":null,"created_at":null,"team_id":null,"properties":null,"person_properties":null,"person_id":null,"elements_chain":null`))},
+		"jsonl, packed":          {name: "E.JSONL.GZ", text: packed(lines(minimal(uuid1)))},
+		"jsonl, line ends":       {name: "e.jsonl", text: []byte("\r\n\n" + minimal(uuid1) + "\r\n\n")},
+		"jsonl, unknown members": {name: "e.jsonl", text: lines(minimal(uuid1, `"UUID":"nonsense","Event":1,"other":{"a":1}`))},
+		"csv":                    {name: "e.csv", text: lines("uuid,event,distinct_id,timestamp", uuid1+",signup,u1,2026-03-01T12:00:00Z")},
+		"csv, empty cells": {name: "e.csv", text: lines("\ufeffuuid,event,ignored,distinct_id,timestamp,inserted_at,created_at,team_id,properties,person_properties,person_id,elements_chain",
+			uuid1+",signup,x,u1,2026-03-01 12:00:00,,,,,,,")},
+		"csv, packed":    {name: "e.csv.gz", text: packed(lines("uuid,event,distinct_id,timestamp", uuid1+",signup,u1,2026-03-01T12:00:00Z"))},
+		"parquet":        {name: "e.parquet", sql: "SELECT '" + uuid1 + "' uuid, 'signup' AS event, 'u1' distinct_id, TIMESTAMP '2026-03-01 12:00:00' AS \"timestamp\""},
+		"parquet, nulls": {name: "e.parquet", sql: "SELECT '" + uuid1 + "'::UUID uuid, 'signup' AS event, 'u1' distinct_id, TIMESTAMPTZ '2026-03-01 13:00:00+01' AS \"timestamp\", NULL::TIMESTAMP inserted_at, NULL::BIGINT team_id, NULL::VARCHAR person_id, NULL::VARCHAR properties"},
 	}
 	for name, file := range files {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := open(t, duckdb.Options{})
 			before := time.Now().Truncate(time.Microsecond)
-			loaded, err := s.Load(t.Context(), file(t))
+			loaded, err := s.Load(t.Context(), file.make(t))
 			require.NoError(t, err)
 			require.Equal(t, duckdb.Loaded{Read: 1, Added: 1}, loaded)
 
@@ -165,25 +165,17 @@ func TestEveryFormatGivesTheSameEvent(t *testing.T) {
 		query.FieldPersonID: uuid2, query.FieldElementsChain: "a;div",
 	}
 	upper := strings.ToUpper(uuid1)
-	for name, file := range map[string]func(t *testing.T) string{
-		"jsonl": func(t *testing.T) string {
-			return write(t, "e.jsonl", lines(`{"uuid":"`+upper+`","team_id":5,"event":"sign \"up\", now","distinct_id":"Zo\u00eb","timestamp":"2026-03-01T14:00:00.123456789+02:00","inserted_at":"2026-03-01T12:00:01","created_at":"2026-03-01 12:00:02.000000","properties":{"b": 1.50,  "a":[1,"x"]},"person_properties":{"email":"z@e.com"},"person_id":"`+uuid2+`","elements_chain":"a;div"}`))
-		},
-		"jsonl with JSON in strings": func(t *testing.T) string {
-			return write(t, "e.jsonl", lines(`{"uuid":"`+upper+`","team_id":5,"event":"sign \"up\", now","distinct_id":"Zoë","timestamp":"2026-03-01T12:00:00.123456Z","inserted_at":"2026-03-01T12:00:01Z","created_at":"2026-03-01T12:00:02Z","properties":"{\"b\": 1.50,  \"a\":[1,\"x\"]}","person_properties":"{\"email\":\"z@e.com\"}","person_id":"`+uuid2+`","elements_chain":"a;div"}`))
-		},
-		"csv": func(t *testing.T) string {
-			return write(t, "e.csv", lines("team_id,uuid,event,distinct_id,timestamp,inserted_at,created_at,properties,person_properties,person_id,elements_chain",
-				`5,`+upper+`,"sign ""up"", now",Zoë,2026-03-01 14:00:00.123456+02,2026-03-01T12:00:01Z,2026-03-01 12:00:02,"{""b"": 1.50,  ""a"":[1,""x""]}","{""email"":""z@e.com""}",`+uuid2+`,a;div`))
-		},
-		"parquet": func(t *testing.T) string {
-			return parquet(t, "a[1]*?.parquet", `SELECT 5::INTEGER team_id, '`+upper+`' uuid, 'sign "up", now'::BLOB AS event, 'Zoë' distinct_id, TIMESTAMP_NS '2026-03-01 12:00:00.123456789' AS "timestamp", '2026-03-01T12:00:01Z' inserted_at, TIMESTAMP_MS '2026-03-01 12:00:02' created_at, '{"b": 1.50,  "a":[1,"x"]}'::JSON properties, {'email': 'z@e.com'} person_properties, '`+uuid2+`'::UUID person_id, 'a;div' elements_chain, 1 AS ignored`)
-		},
+	for name, file := range map[string]file{
+		"jsonl":                      {name: "e.jsonl", text: lines(`{"uuid":"` + upper + `","team_id":5,"event":"sign \"up\", now","distinct_id":"Zo\u00eb","timestamp":"2026-03-01T14:00:00.123456789+02:00","inserted_at":"2026-03-01T12:00:01","created_at":"2026-03-01 12:00:02.000000","properties":{"b": 1.50,  "a":[1,"x"]},"person_properties":{"email":"z@e.com"},"person_id":"` + uuid2 + `","elements_chain":"a;div"}`)},
+		"jsonl with JSON in strings": {name: "e.jsonl", text: lines(`{"uuid":"` + upper + `","team_id":5,"event":"sign \"up\", now","distinct_id":"Zoë","timestamp":"2026-03-01T12:00:00.123456Z","inserted_at":"2026-03-01T12:00:01Z","created_at":"2026-03-01T12:00:02Z","properties":"{\"b\": 1.50,  \"a\":[1,\"x\"]}","person_properties":"{\"email\":\"z@e.com\"}","person_id":"` + uuid2 + `","elements_chain":"a;div"}`)},
+		"csv": {name: "e.csv", text: lines("team_id,uuid,event,distinct_id,timestamp,inserted_at,created_at,properties,person_properties,person_id,elements_chain",
+			`5,`+upper+`,"sign ""up"", now",Zoë,2026-03-01 14:00:00.123456+02,2026-03-01T12:00:01Z,2026-03-01 12:00:02,"{""b"": 1.50,  ""a"":[1,""x""]}","{""email"":""z@e.com""}",`+uuid2+`,a;div`)},
+		"parquet": {name: "a[1]*?.parquet", sql: `SELECT 5::INTEGER team_id, '` + upper + `' uuid, 'sign "up", now'::BLOB AS event, 'Zoë' distinct_id, TIMESTAMP_NS '2026-03-01 12:00:00.123456789' AS "timestamp", '2026-03-01T12:00:01Z' inserted_at, TIMESTAMP_MS '2026-03-01 12:00:02' created_at, '{"b": 1.50,  "a":[1,"x"]}'::JSON properties, {'email': 'z@e.com'} person_properties, '` + uuid2 + `'::UUID person_id, 'a;div' elements_chain, 1 AS ignored`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := open(t, duckdb.Options{})
-			_, err := s.Load(t.Context(), file(t))
+			_, err := s.Load(t.Context(), file.make(t))
 			require.NoError(t, err)
 			require.Equal(t, map[string]map[query.Field]string{uuid1: want}, stored(t, s, 5))
 		})
@@ -269,7 +261,7 @@ func TestAFileThatCannotBeReadLoadsNothing(t *testing.T) {
 		"jsonl, a fraction for a team":  {"e.jsonl", lines(minimal(uuid1, `"team_id":1.5`)), 1, "team_id is not an integer"},
 		"jsonl, a team beyond 64 bits":  {"e.jsonl", lines(minimal(uuid1, `"team_id":9223372036854775808`)), 1, "team_id is not an integer"},
 		"jsonl, text for properties":    {"e.jsonl", lines(minimal(uuid1, `"properties":"hello"`)), 1, "properties is not valid JSON"},
-		"gzip, cut":                     {"e.jsonl.gz", packed(t, bytes.Repeat([]byte(good+"\n"), 1000))[:120], 0, "cut short"},
+		"gzip, cut":                     {"e.jsonl.gz", packed(bytes.Repeat([]byte(good+"\n"), 1000))[:120], 0, "cut short"},
 		"gzip, not packed":              {"e.jsonl.gz", lines(good), 0, "not an intact gzip file"},
 		"gzip, empty":                   {"e.jsonl.gz", nil, 0, "not an intact gzip file"},
 		"csv, empty":                    {"e.csv", nil, 0, "no header"},

@@ -97,8 +97,9 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 		}
 		return nil, fmt.Errorf("open the event store: %w", err)
 	}
+	// What a process that was killed had spilled is of no use to anybody.
 	spill := path + ".tmp"
-	if err := os.MkdirAll(spill, 0o700); err != nil {
+	if err := errors.Join(os.RemoveAll(spill), os.MkdirAll(spill, 0o700)); err != nil {
 		return nil, fmt.Errorf("open the event store: %w", err)
 	}
 	if s.database, err = engine.Open(path, settings(o, spill)); err != nil {

@@ -1,6 +1,7 @@
 package duckdb_test
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -39,4 +40,16 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	require.ErrorContains(t, err, "nowhere")
 	_, err = duckdb.Open(t.Context(), filepath.Join(t.TempDir(), "events.duckdb"), duckdb.Options{MemoryLimit: "plenty"})
 	require.ErrorContains(t, err, "plenty")
+}
+
+func TestWhatAKilledProcessSpilledIsRemoved(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "events.duckdb")
+	left := filepath.Join(path+".tmp", "duckdb_temp_storage-0.tmp")
+	require.NoError(t, os.Mkdir(path+".tmp", 0o700))
+	require.NoError(t, os.WriteFile(left, []byte("spilled"), 0o600))
+	s, err := duckdb.Open(t.Context(), path, duckdb.Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	require.NoFileExists(t, left)
 }

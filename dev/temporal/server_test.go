@@ -27,7 +27,7 @@ const taskQueue = "greetings"
 
 func greet(_ workflow.Context, name string) (string, error) { return "hello " + name, nil }
 
-// attribute is registered by the tests that need one.
+// exportID is a search attribute that only some tests register.
 var exportID = sdktemporal.NewSearchAttributeKeyKeyword("ExportId")
 
 func start(t *testing.T, o temporal.Options) *temporal.Server {
@@ -173,18 +173,13 @@ func TestAPortThatIsTakenIsAnErrorThatNamesIt(t *testing.T) {
 	defer l.Close()
 	taken := l.Addr().(*net.TCPAddr)
 
-	for name, o := range map[string]temporal.Options{
-		"the frontend's port": {Port: taken.Port},
-		"the UI's port":       {UIListen: taken.String()},
-	} {
-		t.Run(name, func(t *testing.T) {
-			o.Dir = t.TempDir()
-			_, err := temporal.Start(t.Context(), o)
-			var port *temporal.PortError
-			require.ErrorAs(t, err, &port)
-			require.ErrorContains(t, err, taken.String())
-			start(t, temporal.Options{Dir: o.Dir}) // nothing was left behind
-		})
+	for _, o := range []temporal.Options{{Port: taken.Port}, {UIListen: taken.String()}} {
+		o.Dir = t.TempDir()
+		_, err := temporal.Start(t.Context(), o)
+		var port *temporal.PortError
+		require.ErrorAs(t, err, &port)
+		require.ErrorContains(t, err, taken.String())
+		start(t, temporal.Options{Dir: o.Dir}) // nothing was left behind
 	}
 }
 

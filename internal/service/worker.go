@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.uber.org/zap"
 
@@ -27,6 +28,10 @@ type WorkerOptions struct {
 	Grace time.Duration
 	// LogRetention is how long the lines that customers see are kept.
 	LogRetention time.Duration
+	// Adjust, if not nil, may change the activities before they are registered, and Interceptors wrap them: tests put
+	// their faults there.
+	Adjust       func(*activities.Activities)
+	Interceptors []interceptor.WorkerInterceptor
 }
 
 // Every heartbeat that is due within this time is sent at once, so that a cancel arrives within seconds.
@@ -49,6 +54,9 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 		Store: p.DB, Source: o.Source, Plugins: p.Plugins, Executions: flows, Logs: p.RunLog, Metrics: p.Metrics,
 		Log: p.Log, Limits: o.Limits, Now: time.Now,
 	}
+	if o.Adjust != nil {
+		o.Adjust(acts)
+	}
 	w := &Worker{done: make(chan struct{})}
 	for queue, slots := range map[string]int{workflows.QueueExports: o.Slots, workflows.QueueBackfills: o.BackfillSlots} {
 		sdk := worker.New(p.Temporal, queue, worker.Options{
@@ -56,6 +64,7 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 			MaxHeartbeatThrottleInterval:       heartbeatThrottle,
 			DefaultHeartbeatThrottleInterval:   heartbeatThrottle,
 			WorkerStopTimeout:                  drain,
+			Interceptors:                       o.Interceptors,
 		})
 		sdk.RegisterWorkflow(workflows.ExportInterval)
 		sdk.RegisterWorkflow(workflows.Backfill)

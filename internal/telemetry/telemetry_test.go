@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"testing"
@@ -61,9 +62,9 @@ func (s *memory) messages() []string {
 	return out
 }
 
-func lines(from, to int) []string {
+func lines(n int) []string {
 	var out []string
-	for i := from; i < to; i++ {
+	for i := range n {
 		out = append(out, fmt.Sprint(i))
 	}
 	return out
@@ -86,9 +87,9 @@ func TestRunLogWritesEveryLineInOrder(t *testing.T) {
 	t.Parallel()
 	store := &memory{}
 	l := NewRunLog(store, NewMetrics(prometheus.NewRegistry()), zap.NewNop())
-	logAll(l, lines(0, 3*runLogBatch+1))
+	logAll(l, lines(3*runLogBatch+1))
 	require.NoError(t, l.Close(within(t)))
-	require.Equal(t, lines(0, 3*runLogBatch+1), store.messages())
+	require.Equal(t, lines(3*runLogBatch+1), store.messages())
 	require.GreaterOrEqual(t, store.writes, 4, "no write may be larger than a batch")
 }
 
@@ -106,7 +107,7 @@ func TestRunLogDropsAndCountsWhatDoesNotFit(t *testing.T) {
 	metrics := NewMetrics(prometheus.NewRegistry())
 	store := &memory{gate: make(chan struct{})}
 	l := newRunLog(store, metrics, zap.NewNop(), 10, time.Hour)
-	logAll(l, lines(0, runLogBatch+100)) // the writer holds at most a batch, the queue 10: something must give
+	logAll(l, lines(runLogBatch+100)) // the writer holds at most a batch, the queue 10: something must give
 	dropped := testutil.ToFloat64(metrics.droppedLogs)
 	require.Positive(t, dropped)
 	close(store.gate)
@@ -119,9 +120,9 @@ func TestRunLogTriesAgain(t *testing.T) {
 	metrics := NewMetrics(prometheus.NewRegistry())
 	store := &memory{refuse: runLogTries - 1}
 	l := NewRunLog(store, metrics, zap.NewNop())
-	logAll(l, lines(0, 3))
+	logAll(l, lines(3))
 	require.NoError(t, l.Close(within(t)))
-	require.Equal(t, lines(0, 3), store.messages())
+	require.Equal(t, lines(3), store.messages())
 	require.Zero(t, testutil.ToFloat64(metrics.droppedLogs))
 }
 
@@ -129,7 +130,7 @@ func TestRunLogCountsWhatTheDatabaseRefuses(t *testing.T) {
 	t.Parallel()
 	metrics := NewMetrics(prometheus.NewRegistry())
 	l := NewRunLog(&memory{refuse: runLogTries}, metrics, zap.NewNop())
-	logAll(l, lines(0, 3))
+	logAll(l, lines(3))
 	require.NoError(t, l.Close(within(t)))
 	require.InDelta(t, 3, testutil.ToFloat64(metrics.droppedLogs), 0)
 }
@@ -138,7 +139,7 @@ func TestRunLogClosesInTimeWhenTheDatabaseHangs(t *testing.T) {
 	t.Parallel()
 	metrics := NewMetrics(prometheus.NewRegistry())
 	l := NewRunLog(&memory{gate: make(chan struct{})}, metrics, zap.NewNop())
-	logAll(l, lines(0, 3))
+	logAll(l, lines(3))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, l.Close(ctx), context.DeadlineExceeded)
@@ -154,7 +155,7 @@ func TestRunLogTakesLinesFromManyWhileItCloses(t *testing.T) {
 	l := newRunLog(store, metrics, zap.NewNop(), 16, time.Millisecond)
 	var writers sync.WaitGroup
 	for range 8 {
-		writers.Go(func() { logAll(l, lines(0, 200)) })
+		writers.Go(func() { logAll(l, lines(200)) })
 	}
 	require.NoError(t, l.Close(within(t)))
 	writers.Wait()
@@ -213,7 +214,7 @@ func TestAScrapeSurvivesADatabaseThatDoesNotAnswer(t *testing.T) {
 	metrics.RequestServed("GET", "/x/:id", 200, time.Millisecond)
 	reg.MustRegister(NewLagCollector(&lagged{err: errors.New("down")}, time.Now))
 	rec := httptest.NewRecorder()
-	Handler(reg).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	Handler(reg).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	require.Equal(t, 200, rec.Code)
 	for _, line := range []string{
 		`tranche_runs_total{destination="File",model="events",status="Completed"} 1`,

@@ -28,16 +28,16 @@ func (s *Source) connect(ctx context.Context) (*pgx.Conn, error) {
 		return nil, classify(ctx, err)
 	}
 	if _, err := c.PgConn().Exec(ctx, s.begin).ReadAll(); err != nil {
-		hangUp(c)
+		hangUp(ctx, c)
 		return nil, classify(ctx, err)
 	}
 	return c, nil
 }
 
-// hangUp closes the connection and returns when nothing of it is left. The transaction only read: there is nothing to
-// commit, and nobody to tell when the farewell fails.
-func hangUp(c *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), hangUpTimeout)
+// hangUp closes the connection, also when ctx has ended, and returns when nothing of it is left. The transaction only
+// read: there is nothing to commit, and nobody to tell when the farewell fails.
+func hangUp(ctx context.Context, c *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangUpTimeout)
 	defer cancel()
 	_ = c.Close(ctx)
 	select {

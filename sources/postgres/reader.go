@@ -52,7 +52,7 @@ func openReader(ctx context.Context, c *pgx.Conn, sql string, values []any, sche
 	rows, err := c.Query(reading, sql, append([]any{pgx.QueryResultFormats{binaryFormat}}, values...)...)
 	if err != nil {
 		cancel()
-		hangUp(c)
+		hangUp(ctx, c)
 		return nil, err
 	}
 	r := &reader{schema: schema, builder: array.NewRecordBuilder(allocator, schema), ctx: ctx, cancel: cancel, conn: c, rows: rows}
@@ -138,7 +138,7 @@ func (r *reader) end(err error) {
 	// Closing rows reads those that are left, unless the query is cancelled.
 	r.cancel()
 	r.rows.Close()
-	hangUp(r.conn)
+	hangUp(r.ctx, r.conn)
 }
 
 func (r *reader) dropCurrent() {

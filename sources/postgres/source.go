@@ -162,6 +162,6 @@ func (s *Source) one(ctx context.Context, sql string, values []any, into any) er
 	if err != nil {
 		return err
 	}
-	defer hangUp(c)
+	defer hangUp(ctx, c)
 	return classify(ctx, c.QueryRow(ctx, sql, values...).Scan(into))
 }

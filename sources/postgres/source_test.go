@@ -69,18 +69,15 @@ func (l layout) create(t *testing.T, c *pgx.Conn) {
 		_, err := c.Exec(t.Context(), "CREATE SCHEMA "+pgx.Identifier{l.options.Schema}.Sanitize())
 		require.NoError(t, err)
 	}
+	kinds := map[query.Field]string{
+		query.FieldUUID: l.uuid, query.FieldTeamID: l.integer, query.FieldTimestamp: l.instant, query.FieldInsertedAt: l.instant,
+		query.FieldCreatedAt: l.instant, query.FieldProperties: l.json, query.FieldPersonProperties: l.json,
+	}
 	var columns []string
 	for _, f := range fields {
-		kind := l.text
-		switch f {
-		case query.FieldUUID:
-			kind = l.uuid
-		case query.FieldTeamID:
-			kind = l.integer
-		case query.FieldTimestamp, query.FieldInsertedAt, query.FieldCreatedAt:
-			kind = l.instant
-		case query.FieldProperties, query.FieldPersonProperties:
-			kind = l.json
+		kind, ok := kinds[f]
+		if !ok {
+			kind = l.text
 		}
 		columns = append(columns, pgx.Identifier{l.column(f)}.Sanitize()+" "+kind)
 	}
@@ -131,6 +128,7 @@ func TestATableIsASource(t *testing.T) {
 	for name, l := range layouts() {
 		t.Run(name, func(t *testing.T) {
 			sourcetest.Run(t, func(t *testing.T) sourcetest.Fixture {
+				t.Helper()
 				dsn := server.Database(t)
 				c := connect(t, dsn)
 				l.create(t, c)
@@ -145,7 +143,10 @@ func TestATableIsASource(t *testing.T) {
 				})
 				return sourcetest.Fixture{
 					Source: s, Allocator: allocator,
-					Seed: func(t *testing.T, rows []sourcetest.Row) { l.seed(t, c, rows) },
+					Seed: func(t *testing.T, rows []sourcetest.Row) {
+						t.Helper()
+						l.seed(t, c, rows)
+					},
 				}
 			})
 		})
@@ -184,8 +185,12 @@ func start(t *testing.T, o postgres.Options, statements ...string) *postgres.Sou
 var (
 	day       = batch.Interval{Start: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), End: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)}
 	someQuery = query.Query{TeamID: 1, Model: batch.ModelEvents, Interval: day, Columns: []query.Column{
-		{Name: "id", Field: query.FieldUUID}, {Name: "at", Field: query.FieldTimestamp}, {Name: "created", Field: query.FieldCreatedAt},
-		{Name: "props", Field: query.FieldProperties}, {Name: "person", Field: query.FieldPersonProperties}, {Name: "chain", Field: query.FieldElementsChain},
+		{Name: "id", Field: query.FieldUUID},
+		{Name: "at", Field: query.FieldTimestamp},
+		{Name: "created", Field: query.FieldCreatedAt},
+		{Name: "props", Field: query.FieldProperties},
+		{Name: "person", Field: query.FieldPersonProperties},
+		{Name: "chain", Field: query.FieldElementsChain},
 	}}
 )
 
@@ -297,4 +302,25 @@ func TestWritingIsImpossible(t *testing.T) {
 		`ALTER TABLE events RENAME TO real`, `CREATE VIEW events AS SELECT sneak() uuid, 1 team_id, 'e' event, 'd' distinct_id, now() "timestamp", now() inserted_at`)
 	_, _, err := s.Earliest(t.Context(), 1, batch.ModelEvents)
 	require.ErrorContains(t, err, "read-only")
+}
+
+func TestTheEndOfTheContextFreesAReaderThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	dsn := server.Database(t)
+	c := connect(t, dsn)
+	_, err := c.Exec(t.Context(), `CREATE VIEW events AS SELECT i::text uuid, 1 team_id, 'e' event, 'd' distinct_id,
+		TIMESTAMPTZ '2026-03-01 12:00:00Z' "timestamp", TIMESTAMPTZ '2026-03-01 12:00:00Z' inserted_at, now() created_at,
+		repeat('x', 1000) properties, '' person_properties, '' person_id, '' elements_chain FROM generate_series(1, 100000000) i`)
+	require.NoError(t, err)
+	s, err := postgres.New(postgres.Options{DSN: dsn})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := s.Open(ctx, someQuery, sources.Split{Range: day})
+	require.NoError(t, err)
+	defer r.Release()
+	require.True(t, r.Next(), "%v", r.Err())
+	cancel()
+	requireIdle(t, dsn)
+	require.ErrorIs(t, r.Err(), context.Canceled)
 }

@@ -106,7 +106,8 @@ func requireRows(t *testing.T, want, got []Row) {
 	t.Helper()
 	byUUID := make(map[string]Row, len(got))
 	for _, r := range got {
-		require.NotContains(t, byUUID, r.UUID, "a row came twice")
+		_, twice := byUUID[r.UUID]
+		require.False(t, twice, "the row inserted at %v came twice", r.InsertedAt)
 		byUUID[r.UUID] = normal(t, r)
 	}
 	for _, w := range want {

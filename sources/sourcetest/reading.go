@@ -136,7 +136,8 @@ func testEarliest(ctx context.Context, t *testing.T, f Fixture) {
 	require.False(t, ok, "there are no rows")
 
 	earliest := row(1, start.Add(123_456*time.Microsecond))
-	earliest.Timestamp = start.AddDate(5, 0, 0) // it is the ingestion time that counts
+	// It is the ingestion time that counts.
+	earliest.Timestamp, earliest.CreatedAt = start.AddDate(5, 0, 0), start.AddDate(6, 0, 0)
 	other := row(3, start.AddDate(-1, 0, 0))
 	other.TeamID = otherTeam
 	f.Seed(t, []Row{row(2, start.Add(time.Hour)), earliest, other})

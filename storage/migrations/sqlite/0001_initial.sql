@@ -59,7 +59,6 @@ CREATE TABLE exports (
 CREATE INDEX exports_of_team ON exports (team_id, created_at, id) WHERE NOT deleted;
 CREATE INDEX exports_newest ON exports (created_at, id) WHERE NOT deleted AND NOT paused;
 CREATE INDEX exports_stale ON exports (last_updated_at, id) WHERE scheduled_revision < revision;
-CREATE INDEX exports_of_key ON exports (config_key_id, id);
 
 CREATE TABLE backfills (
     id                TEXT     PRIMARY KEY,
@@ -110,7 +109,8 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_by_creation ON runs (export_id, created_at, id);
 CREATE INDEX runs_by_interval ON runs (export_id, interval_start, id);
-CREATE INDEX runs_of_backfill ON runs (backfill_id, status) WHERE backfill_id IS NOT NULL;
+CREATE INDEX runs_of_backfill ON runs (backfill_id, created_at, id) WHERE backfill_id IS NOT NULL;
+CREATE INDEX runs_of_backfill_by_status ON runs (backfill_id, status) WHERE backfill_id IS NOT NULL;
 CREATE INDEX runs_open ON runs (id) WHERE status IN ('Starting', 'Running');
 CREATE INDEX runs_open_of_export ON runs (export_id, id) WHERE status IN ('Starting', 'Running');
 
