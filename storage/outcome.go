@@ -38,13 +38,14 @@ const backfillOutcome = `SELECT
 		FROM runs WHERE backfill_id = b.id AND status = 'Completed') AS records,
 	(SELECT COUNT(*) FROM (
 		SELECT DISTINCT r.interval_start, r.interval_end FROM runs r
-		WHERE r.backfill_id = b.id AND r.status NOT IN ('Starting', 'Running', 'Completed')
+		WHERE r.backfill_id = b.id AND r.status <> 'Completed'
 			AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.export_id = r.export_id
 				AND d.interval_end = r.interval_end AND d.interval_start = r.interval_start
 				AND d.committed_at >= b.created_at)) AS missing) AS undelivered
 FROM backfills b WHERE b.id = ?`
 
-// BackfillOutcome sums up a backfill.
+// BackfillOutcome sums up a backfill whose workflows are over: a run that is still open is one that was terminated
+// before it could say so.
 func (db *DB) BackfillOutcome(ctx context.Context, id uuid.UUID) (batch.Outcome, error) {
 	var outcomes []batch.Outcome
 	if err := db.reading(ctx).Raw(backfillOutcome, id).Scan(&outcomes).Error; err != nil {

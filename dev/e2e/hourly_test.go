@@ -58,7 +58,7 @@ func TestAnHourlyExportDeliversFourDays(t *testing.T) {
 	require.Len(t, found.files, busy)
 	found.requireEvents(t, events)
 	requireRunsAgree(t, dev.runs(export), found, 96)
-	requireLogs(t, dev.client, at(export), dev.runs(export)[0])
+	requireLogs(t, dev.caller, at(export), dev.runs(export)[0])
 
 	code, _ := dev.terminate()
 	require.Zero(t, code, "%s", dev.stderr.String())
@@ -92,7 +92,7 @@ func requireRunsAgree(t *testing.T, runs []apiRun, found delivered, hours int) {
 }
 
 // requireLogs checks that export and run tell what happened.
-func requireLogs(t *testing.T, c *client, export string, r apiRun) {
+func requireLogs(t *testing.T, c *caller, export string, r apiRun) {
 	t.Helper()
 	until(t, endPatience, "the lines of the export", func() bool {
 		return slices.ContainsFunc(c.logs(export), func(l apiLog) bool { return strings.HasPrefix(l.Message, "Backfill ") })

@@ -147,7 +147,7 @@ func (p *program) alive() bool {
 // A devServer is a running tranche-dev.
 type devServer struct {
 	*program
-	*client
+	*caller
 	ui string
 }
 
@@ -169,5 +169,5 @@ func startDev(t *testing.T, dataDir string, args ...string) *devServer {
 		return ready != nil
 	})
 	require.Equal(t, theKey, ready[3])
-	return &devServer{program: p, client: &client{t: t, base: ready[1], key: ready[3]}, ui: ready[2]}
+	return &devServer{program: p, caller: &caller{t: t, base: ready[1], key: ready[3]}, ui: ready[2]}
 }

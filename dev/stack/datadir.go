@@ -32,7 +32,7 @@ func openDataDir(path string) (_ *dataDir, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Join(path, "exports"), 0o755); err != nil {
+	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("data directory %s cannot be written: %w", path, err)
 	}
 	d := &dataDir{path: path}
@@ -50,6 +50,9 @@ func openDataDir(path string) (_ *dataDir, err error) {
 	}()
 	if err := checkLayout(path); err != nil {
 		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(path, "exports"), 0o755); err != nil {
+		return nil, fmt.Errorf("data directory %s cannot be written: %w", path, err)
 	}
 	if d.secret, err = secretOf(filepath.Join(path, "master.key")); err != nil {
 		return nil, err

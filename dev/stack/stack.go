@@ -128,6 +128,9 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 			err = errors.Join(err, s.Stop())
 		}
 	}()
+	if s.Key, err = keyOf(o); err != nil {
+		return nil, err
+	}
 	if s.dir, err = openDataDir(o.DataDir); err != nil {
 		return nil, err
 	}
@@ -168,14 +171,15 @@ func (s *Stack) openStores(ctx context.Context) (err error) {
 	return err
 }
 
+// keyOf is the key that the options ask for: a bad one ends the start before anything is made.
+func keyOf(o Options) (string, error) {
+	if o.APIKey == "" {
+		return auth.NewSecret(), nil
+	}
+	return o.APIKey, auth.CheckSecret(o.APIKey)
+}
+
 func (s *Stack) ensureKey(ctx context.Context) error {
-	s.Key = s.options.APIKey
-	if s.Key == "" {
-		s.Key = auth.NewSecret()
-	}
-	if err := auth.CheckSecret(s.Key); err != nil {
-		return err
-	}
 	if err := s.db.EnsureProject(ctx, theOne, theOne, theOne); err != nil {
 		return err
 	}

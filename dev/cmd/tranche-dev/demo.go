@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -36,28 +37,34 @@ type demo struct {
 	key        string
 }
 
-// newDemo writes the events into a file below the data directory. The same hour always has the same events, so that a
-// second start adds only what is new.
-func newDemo(dataDir string) (*demo, error) {
+// newDemo writes the events into a file that is removed when they are loaded. The same hour always has the same events,
+// so that a second start adds only what is new.
+func newDemo() (_ *demo, err error) {
 	end := time.Now().UTC().Truncate(time.Hour)
-	d := &demo{file: filepath.Join(dataDir, "demo.jsonl"), start: end.Add(-demoHours * time.Hour), end: end}
-	if err := os.MkdirAll(dataDir, 0o755); err != nil {
-		return nil, fmt.Errorf("data directory %s cannot be written: %w", dataDir, err)
-	}
-	f, err := os.Create(d.file)
+	f, err := os.CreateTemp("", "tranche-demo-*.jsonl")
 	if err != nil {
-		return nil, fmt.Errorf("data directory %s cannot be written: %w", dataDir, err)
+		return nil, fmt.Errorf("write the demo's events: %w", err)
 	}
-	encoder := json.NewEncoder(f)
+	d := &demo{file: f.Name(), start: end.Add(-demoHours * time.Hour), end: end}
+	defer func() {
+		if err = errors.Join(err, f.Close()); err != nil {
+			err = errors.Join(fmt.Errorf("write the demo's events: %w", err), d.forget())
+		}
+	}()
+	buffered := bufio.NewWriter(f)
+	encoder := json.NewEncoder(buffered)
 	for hour := d.start; hour.Before(d.end); hour = hour.Add(time.Hour) {
 		for i := range demoEventsPerHour {
 			if err := encoder.Encode(demoEvent(hour, i)); err != nil {
-				return nil, errors.Join(err, f.Close())
+				return nil, err
 			}
 		}
 	}
-	return d, f.Close()
+	return d, buffered.Flush()
 }
+
+// forget removes the file.
+func (d *demo) forget() error { return os.Remove(d.file) }
 
 // demoEvent is the i-th event of an hour.
 func demoEvent(hour time.Time, i int) map[string]any {

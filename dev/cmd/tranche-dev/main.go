@@ -19,12 +19,12 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	o, err := parse(os.Args[1:], os.Stderr)
+	o, err := parse(os.Args[1:], os.Stdout)
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "tranche-dev:", err)
+		fmt.Fprintf(os.Stderr, "tranche-dev: %v; see --help\n", err)
 		os.Exit(2)
 	}
 	if err := run(ctx, o, os.Stdout); err != nil {
@@ -40,11 +40,11 @@ type options struct {
 	logLevel   string
 }
 
-// parse reads the command line. Anything that is not a flag is refused.
-func parse(args []string, stderr io.Writer) (options, error) {
+// parse reads the command line, and explains it on out when asked to. Anything that is not a flag is refused.
+func parse(args []string, out io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("tranche-dev", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags.SetOutput(io.Discard) // an error is told once, by the caller
 	flags.StringVar(&o.DataDir, "data-dir", ".tranche-dev", "directory for all state; exported files go to its folder exports")
 	flags.StringVar(&o.Listen, "listen", "127.0.0.1:8000", "address of the API; port 0 = any that is free")
 	flags.StringVar(&o.UIListen, "ui-listen", "127.0.0.1:8233", "address of Temporal's Web UI; port 0 = any that is free")
@@ -56,7 +56,13 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.demo, "demo", false, "make events, export them by the hour to files, and print what was delivered")
 	flags.BoolVar(&o.once, "once", false, "with --demo: exit when all is delivered")
 	flags.StringVar(&o.logLevel, "log-level", "warn", "debug, info, warn or error; logs go to stderr")
-	if err := flags.Parse(args); err != nil {
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(out, "tranche-dev runs all of Tranche in one process, over one data directory:")
+		flags.SetOutput(out)
+		flags.PrintDefaults()
+	}
+	if err != nil {
 		return o, err
 	}
 	if flags.NArg() > 0 {
@@ -75,16 +81,21 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	var d *demo
 	if o.demo {
-		if d, err = newDemo(o.DataDir); err != nil {
+		if d, err = newDemo(); err != nil {
 			return err
 		}
 		o.Load = append(o.Load, d.file)
 	}
 	s, err := stack.Start(ctx, o.Options)
+	if s != nil {
+		defer func() { err = errors.Join(err, s.Stop()) }()
+	}
+	if d != nil {
+		err = errors.Join(err, d.forget())
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Stop()) }()
 	if _, err := fmt.Fprintf(out, "ready api=%s ui=%s key=%s\n", s.URL(), s.UIURL(), s.Key); err != nil {
 		return err
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A client calls the API as a user's program would.
-type client struct {
+// A caller uses the API as a user's program would.
+type caller struct {
 	t    *testing.T
 	base string
 	key  string
@@ -50,6 +50,8 @@ type apiBackfill struct {
 	}
 }
 
+func (b apiBackfill) over() bool { return b.Status != "Starting" && b.Status != "Running" }
+
 // An apiError is the envelope of every error.
 type apiError struct {
 	Type, Code, Detail string
@@ -68,7 +70,7 @@ type apiLog struct {
 const exports = "/api/projects/1/batch_exports"
 
 // call makes a request and returns status and body.
-func (c *client) call(method, path string, in any) (int, []byte) {
+func (c *caller) call(method, path string, in any) (int, []byte) {
 	c.t.Helper()
 	var body io.Reader
 	if in != nil {
@@ -92,7 +94,7 @@ func (c *client) call(method, path string, in any) (int, []byte) {
 }
 
 // do makes a request that must succeed.
-func (c *client) do(method, path string, in, into any) {
+func (c *caller) do(method, path string, in, into any) {
 	c.t.Helper()
 	status, answer := c.call(method, path, in)
 	require.Less(c.t, status, 300, "%s %s: %s", method, path, answer)
@@ -102,7 +104,7 @@ func (c *client) do(method, path string, in, into any) {
 }
 
 // refused makes a request that must fail with the status, and returns the envelope.
-func (c *client) refused(status int, method, path string, in any) apiError {
+func (c *caller) refused(status int, method, path string, in any) apiError {
 	c.t.Helper()
 	got, answer := c.call(method, path, in)
 	require.Equal(c.t, status, got, "%s %s: %s", method, path, answer)
@@ -114,7 +116,7 @@ func (c *client) refused(status int, method, path string, in any) apiError {
 }
 
 // pages reads all pages of a list.
-func pages[T any](c *client, path string) []T {
+func pages[T any](c *caller, path string) []T {
 	c.t.Helper()
 	var all []T
 	for next := &path; next != nil; {
@@ -138,14 +140,14 @@ func fileExport(name, interval, prefix string) map[string]any {
 	}
 }
 
-func (c *client) create(settings map[string]any) uuid.UUID {
+func (c *caller) create(settings map[string]any) uuid.UUID {
 	c.t.Helper()
 	var made struct{ ID uuid.UUID }
 	c.do(http.MethodPost, exports, settings, &made)
 	return made.ID
 }
 
-func (c *client) backfill(export uuid.UUID, start, end string) uuid.UUID {
+func (c *caller) backfill(export uuid.UUID, start, end string) uuid.UUID {
 	c.t.Helper()
 	var made struct {
 		ID uuid.UUID `json:"backfill_id"`
@@ -156,7 +158,7 @@ func (c *client) backfill(export uuid.UUID, start, end string) uuid.UUID {
 
 func at(export uuid.UUID) string { return exports + "/" + export.String() }
 
-func (c *client) getBackfill(export, id uuid.UUID) apiBackfill {
+func (c *caller) getBackfill(export, id uuid.UUID) apiBackfill {
 	c.t.Helper()
 	var b apiBackfill
 	c.do(http.MethodGet, at(export)+"/backfills/"+id.String(), nil, &b)
@@ -164,30 +166,30 @@ func (c *client) getBackfill(export, id uuid.UUID) apiBackfill {
 }
 
 // completed waits until a backfill is over, which must be well.
-func (c *client) completed(export, id uuid.UUID, patience time.Duration) apiBackfill {
+func (c *caller) completed(export, id uuid.UUID, patience time.Duration) apiBackfill {
 	c.t.Helper()
 	var b apiBackfill
 	until(c.t, patience, "the end of the backfill", func() bool {
 		b = c.getBackfill(export, id)
-		return b.Status != "Starting" && b.Status != "Running"
+		return b.over()
 	})
 	require.Equal(c.t, "Completed", b.Status)
 	return b
 }
 
-func (c *client) runs(export uuid.UUID) []apiRun {
+func (c *caller) runs(export uuid.UUID) []apiRun {
 	c.t.Helper()
 	return pages[apiRun](c, at(export)+"/runs?ordering=data_interval_start")
 }
 
 // finished counts the runs that are completed.
-func (c *client) finished(export uuid.UUID) int {
+func (c *caller) finished(export uuid.UUID) int {
 	c.t.Helper()
 	return len(pages[apiRun](c, at(export)+"/runs?status=Completed"))
 }
 
 // logs are the lines of an export, or of one of its runs.
-func (c *client) logs(path string) []apiLog {
+func (c *caller) logs(path string) []apiLog {
 	c.t.Helper()
 	var page struct{ Results []apiLog }
 	c.do(http.MethodGet, path+"/logs?limit=500", nil, &page)
