@@ -60,7 +60,9 @@ func (h *harness) walk(rt *rapid.T, lane int) {
 			if errors.As(err, &refused) && refused.status < http.StatusInternalServerError {
 				err = nil // a clear answer is fine: too many backfills, not to be cancelled any more
 			}
-			require.NoError(rt, err, name)
+			if err != nil {
+				rt.Fatalf("team %d: %s: %v", s.team, name, err)
+			}
 		}
 	}
 	rt.Repeat(map[string]func(*rapid.T){
@@ -89,7 +91,9 @@ func (h *harness) walk(rt *rapid.T, lane int) {
 		"the server restarts":      do("restart Temporal", func(*rapid.T) error { h.restartTemporal(func() {}); return nil }),
 		"everything comes to rest": do("settle", func(*rapid.T) error { return s.settle(ctx) }),
 	})
-	require.NoError(rt, s.finish(ctx), "team %d", s.team)
+	if err := s.finish(ctx); err != nil {
+		rt.Fatalf("team %d: %v", s.team, err)
+	}
 }
 
 func anyWorker(rt *rapid.T) string {
