@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,12 +31,16 @@ func (a *Activities) guard(ctx context.Context, runID uuid.UUID, m *meter, work 
 	return applicationError(err)
 }
 
-// recovered turns a panic into an error of ours: its text may quote rows, so it must not reach a history.
+// errPanic is the cause of a failure that was a panic.
+var errPanic = errors.New("an activity panicked")
+
+// recovered turns a panic into an error of ours. Only the runtime's own text is kept: any other may quote rows or secrets.
 func (a *Activities) recovered(ctx context.Context, work func(ctx context.Context) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			a.Log.Error("An activity panicked.", zap.Any("panic", p), zap.Stack("stack"))
-			err = batch.Errorf(batch.CodeInternal, fmt.Errorf("panic: %v", p), "%s", batch.InternalMessage)
+			cause, _ := p.(runtime.Error) // nil for all that is not the runtime's
+			a.Log.Error("An activity panicked.", zap.NamedError("panic", cause), zap.String("type", fmt.Sprintf("%T", p)), zap.Stack("stack"))
+			err = batch.Errorf(batch.CodeInternal, errors.Join(errPanic, cause), "%s", batch.InternalMessage)
 		}
 	}()
 	return work(ctx)

@@ -81,7 +81,7 @@ func (s *Sweeper) sweepExport(ctx context.Context, id uuid.UUID, entries []desti
 	if !ok {
 		return batch.Errorf(batch.CodeDestinationClosed, nil, "this server has no destination of type %q", e.Destination.Type)
 	}
-	destination, err := plugin.Open(ctx, e.Destination.Config)
+	destination, err := open(ctx, plugin, e.Destination.Config)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -53,6 +54,14 @@ func startStack(t *testing.T, events []event, more ...destinations.Plugin) *inPr
 	t.Cleanup(func() {
 		s.gate.open()
 		require.NoError(t, s.Stop())
+		if !t.Failed() {
+			return
+		}
+		for _, line := range s.logs.lines() {
+			if !strings.Contains(line, `"level":"info"`) && !strings.Contains(line, `"level":"debug"`) {
+				t.Log(line)
+			}
+		}
 	})
 	s.caller = &caller{t: t, base: s.URL(), key: s.Key}
 	return s
