@@ -41,7 +41,6 @@ func TestTheJournalHasEachRefOnce(t *testing.T) {
 		require.NoError(t, db.RecordRef(t.Context(), refRow(r, 0, 2, "folder")), "a later attempt takes it over")
 		refs, err := db.Refs(t.Context(), r.ID)
 		require.NoError(t, err)
-		require.Equal(t, refIDs(refs)[:1], refIDs(refs)[:1])
 		require.Positive(t, refs[0].ID)
 		forget := refIDs(refs)
 		require.Equal(t, []destinations.Journaled{refRow(r, 0, 2, "folder"), refRow(r, 1, 1, long)}, withoutIDs(refs))

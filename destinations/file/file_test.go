@@ -128,7 +128,7 @@ func TestManifestAndFile(t *testing.T) {
 	require.Equal(t, run.ID.String(), manifest["run_id"])
 	body, err = os.ReadFile(filepath.Join(root, "events/04", name+".jsonl"))
 	require.NoError(t, err)
-	require.Equal(t, "{\"uuid\":\"one\"}\n", string(body))
+	require.Equal(t, []byte("{\"uuid\":\"one\"}\n"), body)
 }
 
 func TestPrefixThatIsNoTemplateIsAWarning(t *testing.T) {

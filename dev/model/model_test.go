@@ -37,7 +37,13 @@ func setting(name string, fallback int) int {
 
 // TestEveryIntervalIsVisibleExactlyOnceWhateverFails is the promise.
 func TestEveryIntervalIsVisibleExactlyOnceWhateverFails(t *testing.T) { //nolint:paralleltest // it measures its own faults
-	checks, steps := setting("TRANCHE_MODEL_CHECKS", 5), setting("TRANCHE_MODEL_STEPS", 12)
+	prove(t, setting("TRANCHE_MODEL_CHECKS", 4), setting("TRANCHE_MODEL_STEPS", 12))
+}
+
+// prove walks a number of random sequences of about so many steps, and prints which faults struck on the way. On a
+// failure rapid shrinks the sequence and prints the seed that repeats it.
+func prove(t *testing.T, checks, steps int) {
+	t.Helper()
 	require.NoError(t, flag.Set("rapid.checks", strconv.Itoa(checks)))
 	require.NoError(t, flag.Set("rapid.steps", strconv.Itoa(steps)))
 	require.NoError(t, flag.Set("rapid.shrinktime", "3m"))
@@ -74,6 +80,11 @@ func (h *harness) walk(rt *rapid.T, lane int) {
 		}),
 		"backfill":                 do("backfill", s.backfill),
 		"backfill again":           do("backfill again", s.backfill),
+		"backfill with a fault":    do("backfill with a fault", s.backfillWithFault),
+		"and with another":         do("backfill with a fault", s.backfillWithFault),
+		"and with one more":        do("backfill with a fault", s.backfillWithFault),
+		"a moment passes":          do("a moment passes", s.moment),
+		"another moment passes":    do("a moment passes", s.moment),
 		"retry":                    do("retry", s.retry),
 		"cancel a run":             do("cancel a run", func(rt *rapid.T) error { return s.act(rt, "runs", true, "/cancel") }),
 		"cancel a backfill":        do("cancel a backfill", func(rt *rapid.T) error { return s.act(rt, "backfills", true, "/cancel") }),
@@ -191,4 +202,12 @@ func (h *harness) terminateWorkflow(ctx context.Context, id, runID string) error
 // trigger starts the schedule by hand, as the button in the Web UI does.
 func (h *harness) trigger(ctx context.Context, s *sequence) error {
 	return ignoreGone(h.client.ScheduleClient().GetHandle(ctx, s.export[1:]).Trigger(ctx, client.ScheduleTriggerOptions{}))
+}
+
+// TestSoakEveryIntervalIsVisibleExactlyOnce walks for hours; make soak runs it.
+func TestSoakEveryIntervalIsVisibleExactlyOnce(t *testing.T) { //nolint:paralleltest // it measures its own faults
+	if os.Getenv("SOAK") != "true" {
+		t.Skip("a long random walk: run make soak")
+	}
+	prove(t, setting("TRANCHE_MODEL_CHECKS", 150), setting("TRANCHE_MODEL_STEPS", 40))
 }

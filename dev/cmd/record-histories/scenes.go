@@ -56,7 +56,7 @@ var scenes = []scene{
 			if err := wait(ctx, reached); err != nil {
 				return err
 			}
-			return r.call(ctx, http.MethodPost, "/"+e+"/backfills/"+b+"/cancel", nil, nil)
+			return r.post(ctx, "/"+e+"/backfills/"+b+"/cancel", nil, nil)
 		})
 	}},
 	{"an interval that another owns", playTaken},
@@ -70,7 +70,7 @@ var scenes = []scene{
 			ID string `json:"backfill_id"`
 		}
 		bounds := map[string]any{"start_at": r.first.Format(time.RFC3339), "end_at": r.first.Add(17 * time.Hour).Format(time.RFC3339)}
-		if err := r.call(ctx, http.MethodPost, "/"+export+"/backfills", bounds, &made); err != nil {
+		if err := r.post(ctx, "/"+export+"/backfills", bounds, &made); err != nil {
 			return err
 		}
 		id := export + "-Backfill-" + made.ID
@@ -102,7 +102,7 @@ func playTaken(ctx context.Context, r *recorder) error {
 			ID string `json:"backfill_id"`
 		}
 		bounds := map[string]any{"start_at": r.first.Format(time.RFC3339), "end_at": r.first.Add(2 * time.Hour).Format(time.RFC3339)}
-		if err := r.call(ctx, http.MethodPost, "/"+export+"/backfills", bounds, &made); err != nil {
+		if err := r.post(ctx, "/"+export+"/backfills", bounds, &made); err != nil {
 			return err
 		}
 		second := batch.WorkflowID(uuid.MustParse(export), r.first.Add(2*time.Hour))
@@ -177,7 +177,7 @@ func (r *recorder) backfill(ctx context.Context, run, backfill string, from, to 
 		ID string `json:"backfill_id"`
 	}
 	bounds := map[string]any{"start_at": start.Format(time.RFC3339), "end_at": end.Format(time.RFC3339)}
-	if err := r.call(ctx, http.MethodPost, "/"+export+"/backfills", bounds, &made); err != nil {
+	if err := r.post(ctx, "/"+export+"/backfills", bounds, &made); err != nil {
 		return err
 	}
 	if meanwhile != nil {
@@ -209,7 +209,7 @@ func (r *recorder) backfill(ctx context.Context, run, backfill string, from, to 
 // export makes an export.
 func (r *recorder) export(ctx context.Context, interval string) (string, error) {
 	var made struct{ ID string }
-	err := r.call(ctx, http.MethodPost, "", map[string]any{
+	err := r.post(ctx, "", map[string]any{
 		"name": "recorded", "interval": interval,
 		"destination": map[string]any{"type": memory.Type, "config": map[string]any{"prefix": "out", "max_file_size_mb": 1}},
 	}, &made)
@@ -245,13 +245,13 @@ func (r *recorder) eventsFile(name string, start time.Time, rows int) (string, e
 	return path, os.WriteFile(path, text.Bytes(), 0o600)
 }
 
-// call makes one request to the API.
-func (r *recorder) call(ctx context.Context, method, path string, in, into any) error {
+// post makes one request to the API.
+func (r *recorder) post(ctx context.Context, path string, in, into any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, method, r.stack.URL()+"/api/projects/1/batch_exports"+path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.stack.URL()+"/api/projects/1/batch_exports"+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func (r *recorder) call(ctx context.Context, method, path string, in, into any) 
 		return err
 	}
 	if response.StatusCode >= http.StatusMultipleChoices {
-		return fmt.Errorf("%s %s: %s: %s", method, path, response.Status, answer)
+		return fmt.Errorf("POST %s: %s: %s", path, response.Status, answer)
 	}
 	if into == nil {
 		return nil
