@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"tranche/batch"
@@ -107,6 +108,7 @@ func (a *Activities) previous(ctx context.Context, d delivery) (*batch.Delivery,
 	if previous == nil {
 		previous = &batch.Delivery{ExportID: d.export.ID, Interval: d.run.Interval}
 	}
+	previous.RunID = uuid.Nil // whose manifest is visible now, nobody recorded
 	known := make(map[string]bool, len(previous.Objects))
 	for _, o := range previous.Objects {
 		known[o.Key] = true

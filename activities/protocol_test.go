@@ -197,6 +197,8 @@ func TestWhatARunPublishedThatDiedInItsCommitIsReplaced(t *testing.T) {
 	for _, rows := range []int{2, 0} {
 		p := newPlace(t)
 		p.source.splits = 3
+		p.source.add(interval, 10)
+		p.process().deliver()
 		p.source.add(interval, 4000)
 		id := p.begin()
 		dying := p.process()

@@ -28,7 +28,8 @@ type Destination interface {
 	Stage(ctx context.Context, job Job, records array.RecordReader) (Receipt, error)
 	// Commit makes all that was staged for the run visible at once, in the place of previous, which is what an earlier
 	// run of the interval delivered (nil = nothing); its objects include those that runs which were fenced during
-	// their commit had staged, since some may be visible. No receipts means no rows: the connection is checked and
+	// their commit had staged, since some may be visible; a zero RunID says so, and that any manifest of the interval
+	// may be of such a run. No receipts means no rows: the connection is checked and
 	// what was delivered before is removed. Called again after a lost answer, it finds its work done. An error with
 	// batch.CodeSuperseded says that a newer run has fenced this one.
 	Commit(ctx context.Context, run Run, receipts []Receipt, previous *batch.Delivery) (Published, error)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"tranche/batch"
@@ -48,6 +49,37 @@ func crashInCommit(w *world) {
 		previous = w.commit(w.open(), r, previous)
 		w.sees(newer)
 		w.stagesNothing()
+	}
+}
+
+// removalAfterDeadCommit has a run die after each step of its commit, and then one without rows. Nobody recorded what the
+// dead run published; it is fenced.
+func removalAfterDeadCommit(w *world) {
+	d := w.open()
+	older, newer := w.parts(rowsFrom(0, several)), w.parts(rowsFrom(300, many))
+	scratch := w.newRun()
+	w.stage(d, scratch, newer...)
+	first := w.deliver(d, nil, older...)
+	steps := w.steps(func(d destinations.Destination) { first = w.commit(d, scratch, first) })
+	require.Positive(w, steps)
+	for n := range steps {
+		previous := w.deliver(d, first, older...)
+		dead := w.newRun()
+		w.stage(d, dead, newer...)
+		_, err := w.openAt(killAt(n)).Commit(w.ctx, dead.Run, dead.receipts, previous)
+		require.ErrorIs(w, err, errKilled, "step %d", n)
+		require.NoError(w, d.Abort(w.ctx, dead.journal.all()))
+		for _, r := range dead.receipts {
+			for _, o := range r.Objects {
+				previous.Objects = append(previous.Objects, o.Object)
+			}
+		}
+		previous.RunID = uuid.Nil
+		_, err = d.Commit(w.ctx, w.newRun().Run, nil, previous)
+		require.NoError(w, err, "step %d", n)
+		w.sees()
+		w.stagesNothing()
+		first = nil
 	}
 }
 

@@ -65,6 +65,7 @@ func cases() map[string]func(*world) {
 		"a run with more rows and files replaces one with fewer":      moreRows,
 		"a crash at any step of staging costs an attempt":             crashInStage,
 		"a crash at any step of a commit is made good by the next":    crashInCommit,
+		"a removal after a commit that died leaves nothing":           removalAfterDeadCommit,
 		"a crash at any step of a removal is made good by the next":   crashInRemoval,
 		"a source that breaks off fails the split":                    sourceBreaks,
 		"a cancelled stage ends within a second":                      cancelStage,

@@ -83,7 +83,7 @@ func (d *destination) Commit(
 ) (destinations.Published, error) {
 	objs := objects.Ordered(receipts)
 	if len(objs) == 0 {
-		return destinations.Published{}, classify(d.remove(ctx, run, previous), "the folder of exports")
+		return destinations.Published{}, classify(d.remove(ctx, run, objects.KeysOf(run, d.config.Config).Manifest(), previous), "the folder of exports")
 	}
 	keys := objects.KeysOf(run, d.config.Config)
 	manifest := objects.ManifestOf(run, receipts)

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"path"
 
+	"github.com/google/uuid"
+
 	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/objects"
@@ -21,7 +23,7 @@ func removalFolder(run destinations.Run) string {
 }
 
 // remove is the commit of an interval without rows: what was delivered before goes away.
-func (d *destination) remove(ctx context.Context, run destinations.Run, previous *batch.Delivery) error {
+func (d *destination) remove(ctx context.Context, run destinations.Run, manifest string, previous *batch.Delivery) error {
 	if previous == nil || len(previous.Objects) == 0 && previous.Manifest == "" {
 		return d.checkWritable(ctx)
 	}
@@ -36,7 +38,7 @@ func (d *destination) remove(ctx context.Context, run destinations.Run, previous
 	if err := d.makeAll(dir); err != nil {
 		return err
 	}
-	return d.removeBehind(dir, d.removePrevious(ctx, dir, previous))
+	return d.removeBehind(dir, d.removePrevious(ctx, dir, manifest, previous))
 }
 
 // removeBehind clears up after err, which stays what the caller sees.
@@ -51,12 +53,12 @@ func (d *destination) removeBehind(dir string, err error) error {
 	return cleared
 }
 
-func (d *destination) removePrevious(ctx context.Context, dir string, previous *batch.Delivery) error {
+func (d *destination) removePrevious(ctx context.Context, dir, manifest string, previous *batch.Delivery) error {
 	if err := d.checkOwner(previous); err != nil {
 		return err
 	}
-	keys := make([]string, 0, 1+len(previous.Objects))
-	if previous.Manifest != "" {
+	keys := append(make([]string, 0, 2+len(previous.Objects)), manifest)
+	if previous.Manifest != "" && previous.Manifest != manifest {
 		keys = append(keys, previous.Manifest)
 	}
 	for _, o := range previous.Objects {
@@ -74,8 +76,9 @@ func (d *destination) removePrevious(ctx context.Context, dir string, previous *
 }
 
 // checkOwner makes sure that what is delivered is what the caller knows: a newer run's manifest is not ours to remove.
+// When a run died in its commit, nobody knows whose manifest is there.
 func (d *destination) checkOwner(previous *batch.Delivery) error {
-	if previous.Manifest == "" {
+	if previous.Manifest == "" || previous.RunID == uuid.Nil {
 		return nil
 	}
 	if err := checkKey(previous.Manifest); err != nil {
