@@ -60,7 +60,11 @@ type Store interface {
 
 	BackfillByID(ctx context.Context, id uuid.UUID) (batch.Backfill, error)
 	UpdateBackfill(ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error) (batch.Backfill, error)
-	BackfillOutcome(ctx context.Context, id uuid.UUID) (batch.Outcome, error)
+	// BackfillRecords sums the rows of the backfill's completed runs.
+	BackfillRecords(ctx context.Context, id uuid.UUID) (int64, error)
+	// DeliveredSince returns the bounds of what was delivered in the range at the time or later.
+	DeliveredSince(ctx context.Context, exportID uuid.UUID, within batch.Interval, since time.Time) ([]batch.Interval, error)
+	ListRuns(ctx context.Context, f batch.RunFilter) ([]batch.Run, error)
 }
 
 // Executions is what the activities need of Temporal.

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -160,22 +161,57 @@ func (a *Activities) nextIntervals(ctx context.Context, in NextInput) (Page, err
 	return page, nil
 }
 
-// AwaitInput names the execution that owns an interval.
+// AwaitInput names the execution that owns an interval, and the backfill that wants it.
 type AwaitInput struct {
-	WorkflowID string `json:"workflow_id"`
+	WorkflowID string         `json:"workflow_id"`
+	BackfillID uuid.UUID      `json:"backfill_id"`
+	Interval   batch.Interval `json:"interval"`
+}
+
+// Awaited says how the owner of an interval left it.
+type Awaited struct {
+	// Again says that the backfill should run the interval after all: the owner is gone, did not deliver since the
+	// backfill was asked for, and nobody cancelled it.
+	Again bool `json:"again"`
 }
 
 // AwaitInterval waits until the execution that owns an interval is over: somebody else runs it.
-func (a *Activities) AwaitInterval(ctx context.Context, in AwaitInput) error {
+func (a *Activities) AwaitInterval(ctx context.Context, in AwaitInput) (Awaited, error) {
 	stop := beat(ctx, a.Limits.Heartbeat, &meter{})
 	defer stop()
-	if err := a.Executions.Await(ctx, in.WorkflowID); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return applicationError(err)
+	err := a.Executions.Await(ctx, in.WorkflowID)
+	var awaited Awaited
+	if err == nil {
+		awaited.Again, err = a.runAgain(ctx, in)
 	}
-	return nil
+	if ctx.Err() != nil {
+		return Awaited{}, ctx.Err()
+	}
+	if err != nil {
+		return Awaited{}, applicationError(err)
+	}
+	return awaited, nil
+}
+
+func (a *Activities) runAgain(ctx context.Context, in AwaitInput) (bool, error) {
+	b, _, err := a.backfill(ctx, in.BackfillID)
+	if err != nil || b.Status.Final() {
+		return false, err
+	}
+	done, err := a.Store.DeliveredSince(ctx, b.ExportID, in.Interval, b.CreatedAt)
+	if err != nil || contains(done, in.Interval) {
+		return false, err
+	}
+	filter := batch.RunFilter{TeamID: b.TeamID, ExportID: b.ExportID, End: &in.Interval.End, OrderBy: batch.OrderCreatedAt, Desc: true, Limit: 1}
+	if !in.Interval.Start.IsZero() {
+		filter.Start = &in.Interval.Start
+	}
+	last, err := a.Store.ListRuns(ctx, filter)
+	return len(last) == 0 || last[0].Status != batch.RunCancelled, err
+}
+
+func contains(intervals []batch.Interval, i batch.Interval) bool {
+	return slices.ContainsFunc(intervals, i.Equal)
 }
 
 // FinishBackfillInput says how a backfill's workflow ended.
@@ -199,7 +235,11 @@ func (a *Activities) FinishBackfill(ctx context.Context, in FinishBackfillInput)
 }
 
 func (a *Activities) finishBackfill(ctx context.Context, in FinishBackfillInput) (batch.Backfill, error) {
-	outcome, err := a.Store.BackfillOutcome(ctx, in.BackfillID)
+	records, err := a.Store.BackfillRecords(ctx, in.BackfillID)
+	if err != nil {
+		return batch.Backfill{}, err
+	}
+	undelivered, err := a.undelivered(ctx, in.BackfillID)
 	if err != nil {
 		return batch.Backfill{}, err
 	}
@@ -209,8 +249,8 @@ func (a *Activities) finishBackfill(ctx context.Context, in FinishBackfillInput)
 			return batch.ErrUnchanged
 		}
 		now := a.Now().UTC()
-		b.Status, b.FinishedAt, b.TotalRecords = in.Status, &now, &outcome.Records
-		if b.Status == batch.BackfillCompleted && outcome.Undelivered > 0 {
+		b.Status, b.FinishedAt, b.TotalRecords = in.Status, &now, &records
+		if b.Status == batch.BackfillCompleted && undelivered > 0 {
 			b.Status = batch.BackfillFailed
 		}
 		return nil
@@ -218,10 +258,52 @@ func (a *Activities) finishBackfill(ctx context.Context, in FinishBackfillInput)
 	if err == nil && changed {
 		a.Logs.Log(batch.LogEntry{
 			TeamID: b.TeamID, ExportID: b.ExportID, Timestamp: a.Now().UTC(), Level: levelOf(b.Status),
-			Message: fmt.Sprintf("Backfill %s: %s, %d records exported, %d intervals not delivered.", b.ID, b.Status, outcome.Records, outcome.Undelivered),
+			Message: fmt.Sprintf("Backfill %s: %s, %d records exported, %d intervals not delivered.", b.ID, b.Status, records, undelivered),
 		})
 	}
 	return b, err
+}
+
+// undelivered counts the intervals of a backfill that nobody has delivered since it was asked for: its runs failed, or
+// those of others that owned the interval.
+func (a *Activities) undelivered(ctx context.Context, id uuid.UUID) (int64, error) {
+	b, e, err := a.backfill(ctx, id)
+	if err != nil || b.TotalRuns == nil || *b.TotalRuns == 0 {
+		return 0, err
+	}
+	whole := batch.Interval{End: *b.EndAt}
+	if b.StartAt != nil {
+		whole.Start = *b.StartAt
+	}
+	done, err := a.Store.DeliveredSince(ctx, b.ExportID, whole, b.CreatedAt)
+	if err != nil {
+		return 0, err
+	}
+	if b.Retry || b.StartAt == nil {
+		if contains(done, whole) {
+			return 0, nil
+		}
+		return 1, nil
+	}
+	calendar, err := e.Calendar()
+	if err != nil {
+		return 0, err
+	}
+	from := calendar.Floor(*b.StartAt)
+	if b.AdjustedStartAt != nil {
+		from = *b.AdjustedStartAt
+	}
+	bounds := make(map[[2]int64]bool, len(done))
+	for _, i := range done {
+		bounds[[2]int64{i.Start.Unix(), i.End.Unix()}] = true
+	}
+	var missing int64
+	for i := range calendar.Within(from, *b.EndAt) {
+		if !bounds[[2]int64{i.Start.Unix(), i.End.Unix()}] {
+			missing++
+		}
+	}
+	return missing, nil
 }
 
 func levelOf(s batch.BackfillStatus) batch.LogLevel {

@@ -60,14 +60,6 @@ type LogFilter struct {
 	Limit    int
 }
 
-// An Outcome sums up what the runs of a backfill did.
-type Outcome struct {
-	// Records is the number of rows of its completed runs.
-	Records int64
-	// Undelivered counts its intervals whose runs ended without a delivery, then or later.
-	Undelivered int64
-}
-
 // A Lag is the end of the last delivered interval of an active export.
 type Lag struct {
 	ExportID uuid.UUID

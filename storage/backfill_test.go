@@ -244,7 +244,7 @@ func TestOpenBackfills(t *testing.T) {
 	})
 }
 
-func TestTheOutcomeOfABackfill(t *testing.T) {
+func TestWhatABackfillDelivered(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, db *storage.DB) {
 		e := createExport(t, db)
@@ -252,35 +252,38 @@ func TestTheOutcomeOfABackfill(t *testing.T) {
 		b := storagetest.Backfill(e, storagetest.Hour(0).Start, storagetest.Hour(9).End)
 		b.CreatedAt = before.CommittedAt.Add(time.Microsecond)
 		require.NoError(t, db.CreateBackfill(t.Context(), b, 1))
-		empty, err := db.BackfillOutcome(t.Context(), b.ID)
+		records, err := db.BackfillRecords(t.Context(), b.ID)
 		require.NoError(t, err)
-		require.Equal(t, batch.Outcome{}, empty)
+		require.Zero(t, records)
 
 		backfillRun(t, db, b, storagetest.Hour(0), batch.RunCompleted, 1<<40)
 		backfillRun(t, db, b, storagetest.Hour(1), batch.RunCompleted, 0)
 		backfillRun(t, db, b, storagetest.Hour(2), batch.RunFailed, 100)
-		backfillRun(t, db, b, storagetest.Hour(2), batch.RunTerminated, 0) // the same interval
 		backfillRun(t, db, b, storagetest.Hour(3), batch.RunCancelled, 0)
-		backfillRun(t, db, b, storagetest.Hour(4), batch.RunRunning, 0) // terminated, and nobody has said so yet
-		got, err := db.BackfillOutcome(t.Context(), b.ID)
+		backfillRun(t, db, b, storagetest.Hour(4), batch.RunRunning, 0)
+		records, err = db.BackfillRecords(t.Context(), b.ID)
 		require.NoError(t, err)
-		require.Equal(t, batch.Outcome{Records: 1<<40 + 1, Undelivered: 3}, got)
+		require.Equal(t, int64(1<<40+1), records)
 
-		healed := planned(t, db, e, storagetest.Hour(2))
-		d := delivered(healed, lease(t, db, healed))
-		d.CommittedAt = b.CreatedAt.Add(time.Hour)
-		require.NoError(t, db.RecordDelivery(t.Context(), d))
-		got, err = db.BackfillOutcome(t.Context(), b.ID)
+		whole := batch.Interval{Start: *b.StartAt, End: *b.EndAt}
+		for n, hour := range []int{5, 2, 12} { // the last one lies outside
+			r := planned(t, db, e, storagetest.Hour(hour))
+			d := delivered(r, lease(t, db, r))
+			d.CommittedAt = b.CreatedAt.Add(time.Duration(n) * time.Hour)
+			require.NoError(t, db.RecordDelivery(t.Context(), d))
+		}
+		since, err := db.DeliveredSince(t.Context(), e.ID, whole, b.CreatedAt)
 		require.NoError(t, err)
-		require.EqualValues(t, 2, got.Undelivered)
+		require.Equal(t, []batch.Interval{storagetest.Hour(2), storagetest.Hour(5)}, since)
+		later, err := db.DeliveredSince(t.Context(), e.ID, whole, b.CreatedAt.Add(time.Microsecond))
+		require.NoError(t, err)
+		require.Equal(t, []batch.Interval{storagetest.Hour(2)}, later)
 
 		counts, err := db.CountFinishedRuns(t.Context(), []uuid.UUID{b.ID, uuid.New()})
 		require.NoError(t, err)
 		require.Equal(t, map[uuid.UUID]int64{b.ID: 3}, counts)
 		list, err := db.ListBackfills(t.Context(), batch.BackfillFilter{TeamID: 1, ExportID: e.ID})
 		require.NoError(t, err)
-		require.EqualValues(t, 3, list[0].FinishedRuns)
-		_, err = db.BackfillOutcome(t.Context(), uuid.New())
-		require.ErrorIs(t, err, batch.ErrNotFound)
+		require.Equal(t, int64(3), list[0].FinishedRuns)
 	})
 }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -33,26 +34,26 @@ func (db *DB) CountFinishedRuns(ctx context.Context, backfillIDs []uuid.UUID) (m
 	return finished, nil
 }
 
-const backfillOutcome = `SELECT
-	(SELECT CAST(COALESCE(SUM(COALESCE(rows_completed, 0) + COALESCE(rows_failed, 0)), 0) AS bigint)
-		FROM runs WHERE backfill_id = b.id AND status = 'Completed') AS records,
-	(SELECT COUNT(*) FROM (
-		SELECT DISTINCT r.interval_start, r.interval_end FROM runs r
-		WHERE r.backfill_id = b.id AND r.status <> 'Completed'
-			AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.export_id = r.export_id
-				AND d.interval_end = r.interval_end AND d.interval_start = r.interval_start
-				AND d.committed_at >= b.created_at)) AS missing) AS undelivered
-FROM backfills b WHERE b.id = ?`
+// BackfillRecords sums the rows that the backfill's completed runs handled, delivered or not.
+func (db *DB) BackfillRecords(ctx context.Context, id uuid.UUID) (int64, error) {
+	var records int64
+	err := db.reading(ctx).Raw(`SELECT CAST(COALESCE(SUM(COALESCE(rows_completed, 0) + COALESCE(rows_failed, 0)), 0) AS bigint)
+		FROM runs WHERE backfill_id = ? AND status = 'Completed'`, id).Scan(&records).Error
+	return records, classify("sum up backfill", err)
+}
 
-// BackfillOutcome sums up a backfill whose workflows are over: a run that is still open is one that was terminated
-// before it could say so.
-func (db *DB) BackfillOutcome(ctx context.Context, id uuid.UUID) (batch.Outcome, error) {
-	var outcomes []batch.Outcome
-	if err := db.reading(ctx).Raw(backfillOutcome, id).Scan(&outcomes).Error; err != nil {
-		return batch.Outcome{}, classify("sum up backfill", err)
+// DeliveredSince returns the bounds, in order, of the intervals within a range that were delivered at the time or later.
+func (db *DB) DeliveredSince(ctx context.Context, exportID uuid.UUID, within batch.Interval, since time.Time) ([]batch.Interval, error) {
+	var rows []struct{ IntervalStart, IntervalEnd time.Time }
+	err := db.reading(ctx).Raw(`SELECT interval_start, interval_end FROM deliveries
+		WHERE export_id = ? AND interval_end > ? AND interval_end <= ? AND committed_at >= ? ORDER BY interval_end, interval_start`,
+		exportID, utc(within.Start), utc(within.End), utc(since)).Scan(&rows).Error
+	if err != nil {
+		return nil, classify("list deliveries", err)
 	}
-	if len(outcomes) == 0 {
-		return batch.Outcome{}, notFound("sum up backfill")
+	bounds := make([]batch.Interval, len(rows))
+	for i, row := range rows {
+		bounds[i] = interval(row.IntervalStart, row.IntervalEnd)
 	}
-	return outcomes[0], nil
+	return bounds, nil
 }

@@ -112,32 +112,44 @@ func (b *backfill) intervals(ctx workflow.Context, intervals []batch.Interval) e
 
 // interval runs one interval, or waits for whoever runs it. How it ended is in the database.
 func (b *backfill) interval(ctx workflow.Context, i batch.Interval) {
+	for again := true; again && ctx.Err() == nil; {
+		err := b.runInterval(ctx, i)
+		if _, taken := errors.AsType[*temporal.ChildWorkflowExecutionAlreadyStartedError](err); !taken {
+			return
+		}
+		again = b.awaitOwner(ctx, i)
+	}
+}
+
+// runInterval runs the interval in a child under the interval's own id.
+func (b *backfill) runInterval(ctx workflow.Context, i batch.Interval) error {
 	in := ExportIntervalInput{BatchExportID: b.input.BatchExportID, TeamID: b.input.TeamID, End: &i.End, BackfillID: &b.input.BackfillID}
 	if !i.Start.IsZero() {
 		in.Start = &i.Start
 	}
-	id := batch.WorkflowID(b.input.BatchExportID, i.End)
-	child := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID: id, TaskQueue: QueueBackfills,
+	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+		WorkflowID: batch.WorkflowID(b.input.BatchExportID, i.End), TaskQueue: QueueBackfills,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
 		WaitForCancellation:   true,
 		StaticSummary:         "Backfill of " + i.String(),
 		TypedSearchAttributes: inherited(ctx),
 	})
-	err := workflow.ExecuteChildWorkflow(child, ExportInterval, in).Get(ctx, nil)
-	taken, ok := errors.AsType[*temporal.ChildWorkflowExecutionAlreadyStartedError](err)
-	if !ok {
-		return
-	}
-	workflow.GetLogger(ctx).Info("The interval is run by another execution.", "workflow", id, "cause", taken.Error())
+	return workflow.ExecuteChildWorkflow(ctx, ExportInterval, in).Get(ctx, nil)
+}
+
+// awaitOwner waits for the execution that owns the interval, and says whether the backfill should run it after all.
+func (b *backfill) awaitOwner(ctx workflow.Context, i batch.Interval) (again bool) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: backfillAwait, HeartbeatTimeout: backfillHeartbeat, WaitForCancellation: true,
 		RetryPolicy: retries(), Summary: "Wait for the execution that owns " + i.String(),
 	})
-	if err := workflow.ExecuteActivity(ctx, acts.AwaitInterval, activities.AwaitInput{WorkflowID: id}).Get(ctx, nil); err != nil {
-		workflow.GetLogger(ctx).Warn("Waiting for the interval's owner ended early.", "workflow", id, "error", err)
+	in := activities.AwaitInput{WorkflowID: batch.WorkflowID(b.input.BatchExportID, i.End), BackfillID: b.input.BackfillID, Interval: i}
+	var awaited activities.Awaited
+	if err := workflow.ExecuteActivity(ctx, acts.AwaitInterval, in).Get(ctx, &awaited); err != nil {
+		workflow.GetLogger(ctx).Warn("Waiting for the interval's owner ended early.", "workflow", in.WorkflowID, "error", err)
 	}
+	return awaited.Again
 }
 
 // finish writes the final state on every path.
