@@ -36,8 +36,6 @@ type apiRun struct {
 	LatestError *string    `json:"latest_error"`
 }
 
-func (r apiRun) over() bool { return r.Status != "Starting" && r.Status != "Running" }
-
 // An apiBackfill is a backfill as the API shows it.
 type apiBackfill struct {
 	ID       uuid.UUID
