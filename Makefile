@@ -20,7 +20,6 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The service is pure Go. The dev module needs cgo, for DuckDB.
 ROOT := CGO_ENABLED=0
 DEV := cd dev && CGO_ENABLED=1
-DEV_TAGS := duckdb_arrow
 
 # Tools and test servers are built once per version, below .cache/, and survive `make clean`.
 CACHE := .cache/tools
@@ -31,22 +30,22 @@ WORKFLOWCHECK := $(CACHE)/workflowcheck-$(WORKFLOWCHECK_VERSION)/workflowcheck
 
 .PHONY: help
 help: ## Show this help.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/tranche, the service, and bin/tranche-dev, which has everything in it.
-	$(ROOT) go build -p $(PARALLEL) -trimpath -ldflags '$(LDFLAGS)' -o bin/tranche ./cmd/tranche
-	$(DEV) go build -p $(PARALLEL) -tags $(DEV_TAGS) -trimpath -ldflags '$(LDFLAGS)' -o ../bin/tranche-dev ./cmd/tranche-dev
+	$(ROOT) go build -p $(PARALLEL) -ldflags '$(LDFLAGS)' -o bin/tranche ./cmd/tranche
+	$(DEV) go build -p $(PARALLEL) -ldflags '$(LDFLAGS)' -o ../bin/tranche-dev ./cmd/tranche-dev
 
 .PHONY: dev
 dev: ## Build and run everything on this machine, with a demo; state is kept in .dev/.
-	$(DEV) go build -p $(PARALLEL) -tags $(DEV_TAGS) -ldflags '-X main.version=$(VERSION)' -o ../bin/tranche-dev ./cmd/tranche-dev
+	$(DEV) go build -p $(PARALLEL) -ldflags '-X main.version=$(VERSION)' -o ../bin/tranche-dev ./cmd/tranche-dev
 	bin/tranche-dev --demo --data-dir .dev
 
 .PHONY: test
 test: ## Test the service without cgo, then the dev module with its real servers.
 	$(ROOT) go test -p $(PARALLEL) -timeout $(TEST_TIMEOUT) $(ARGS) ./...
-	$(DEV) go test -p $(PARALLEL) -tags $(DEV_TAGS) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...
+	$(DEV) go test -p $(PARALLEL) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...
 
 .PHONY: test-unit
 test-unit: ## Run the quick tests of the service.
@@ -55,16 +54,20 @@ test-unit: ## Run the quick tests of the service.
 .PHONY: test-race
 test-race: ## Run both modules' tests under the race detector.
 	CGO_ENABLED=1 go test -race -p $(PARALLEL) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...
-	$(DEV) go test -race -p $(PARALLEL) -tags $(DEV_TAGS) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...
+	$(DEV) go test -race -p $(PARALLEL) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...
 
 .PHONY: soak
 soak: ## Run the long random tests: those whose names begin with TestSoak.
 	$(ROOT) SOAK=true go test -p 1 -count=1 -run '^TestSoak' -timeout $(SOAK_TIMEOUT) $(ARGS) ./...
-	$(DEV) SOAK=true go test -p 1 -count=1 -run '^TestSoak' -tags $(DEV_TAGS) -timeout $(SOAK_TIMEOUT) $(ARGS) ./...
+	$(DEV) SOAK=true go test -p 1 -count=1 -run '^TestSoak' -timeout $(SOAK_TIMEOUT) $(ARGS) ./...
 
 .PHONY: bench
 bench: ## Measure sources, formats and destinations beside DuckDB's own COPY; prints a table.
-	$(DEV) go run -tags $(DEV_TAGS) ./bench $(ARGS)
+	$(DEV) go run ./bench $(ARGS)
+
+.PHONY: record-histories
+record-histories: ## Record workflow histories for the replay test; from released code only.
+	$(DEV) go run ./cmd/record-histories ../workflows/testdata
 
 .PHONY: lint
 lint: lint-format lint-tidy lint-vet lint-house lint-workflows ## Check format, modules, imports, style and the determinism of workflows.
@@ -82,12 +85,12 @@ lint-tidy:
 .PHONY: lint-vet
 lint-vet:
 	$(ROOT) go vet ./...
-	$(DEV) go vet -tags $(DEV_TAGS) ./...
+	$(DEV) go vet ./...
 
 .PHONY: lint-house
 lint-house: $(GOLANGCI)
 	$(ROOT) $(GOLANGCI) run --concurrency $(PARALLEL) ./...
-	$(DEV) ../$(GOLANGCI) run --concurrency $(PARALLEL) --config ../.golangci.yml --build-tags $(DEV_TAGS) ./...
+	$(DEV) ../$(GOLANGCI) run --concurrency $(PARALLEL) --config ../.golangci.yml ./...
 
 .PHONY: lint-workflows
 lint-workflows: $(WORKFLOWCHECK)

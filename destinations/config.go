@@ -265,8 +265,7 @@ func fillOne(field reflect.Value, f Field, value any) error {
 		return fill(field, f.Fields, nested)
 	}
 	if text, ok := value.(string); ok && unmarshalsText(field.Type()) {
-		// typeOf chose this type because its pointer has the method.
-		unmarshaler := field.Addr().Interface().(encoding.TextUnmarshaler) //nolint:errcheck // see above
+		unmarshaler := field.Addr().Interface().(encoding.TextUnmarshaler) // as unmarshalsText says
 		if err := unmarshaler.UnmarshalText([]byte(text)); err != nil {
 			return ConfigErrorf("Configuration field '%s' cannot be read", f.Name)
 		}

@@ -52,6 +52,7 @@ func manyEvents(n int) arrow.RecordBatch {
 }
 
 func benchmark(b *testing.B, o encode.Options) {
+	b.Helper()
 	rows := manyEvents(8192)
 	plain, err := encode.New(io.Discard, rows.Schema(), encode.Options{Format: encode.JSONLines})
 	require.NoError(b, err)

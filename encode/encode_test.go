@@ -108,7 +108,7 @@ func TestNullListWithElements(t *testing.T) {
 	buffers := []*memory.Buffer{memory.NewBufferBytes([]byte{0b10}), full.Buffers()[1]}
 	rows := batchOf(array.MakeFromData(array.NewData(full.DataType(), 2, buffers, full.Children(), 1, 0)), arrow.Metadata{})
 	lines := encoded(t, encode.Options{Format: encode.JSONLines}, rows)
-	require.Equal(t, "{\"c\":null}\n{\"c\":[1,2]}\n", string(lines))
+	require.Equal(t, []byte("{\"c\":null}\n{\"c\":[1,2]}\n"), lines)
 	read := readParquet(t, encoded(t, encode.Options{Format: encode.Parquet}, rows))
 	require.Equal(t, string(lines), string(encoded(t, encode.Options{Format: encode.JSONLines}, read...)))
 }
@@ -229,12 +229,18 @@ func TestOptions(t *testing.T) {
 		"JSONLines, not compressed":  {encode.Options{Format: "JSONLines"}, "", "jsonl"},
 		"CSV":                        {encode.Options{Format: "CSV", Compression: "gzip"}, "", "csv.gz"},
 		"a format that is not there": {encode.Options{Format: "XML"}, "File format XML is not supported. Supported file formats are ['Parquet', 'JSONLines', 'CSV']", ""},
-		"a codec that JSONLines lacks": {encode.Options{Format: "JSONLines", Compression: "zstd"},
-			"Compression zstd is not supported for file format JSONLines. Supported compressions are ['gzip', 'brotli']", ""},
-		"a codec that CSV lacks": {encode.Options{Format: "CSV", Compression: "brotli"},
-			"Compression brotli is not supported for file format CSV. Supported compressions are ['gzip']", ""},
-		"a codec that Parquet lacks": {encode.Options{Format: "Parquet", Compression: "bzip2"},
-			"Compression bzip2 is not supported for file format Parquet. Supported compressions are ['zstd', 'lz4', 'snappy', 'gzip', 'brotli']", ""},
+		"a codec that JSONLines lacks": {
+			encode.Options{Format: "JSONLines", Compression: "zstd"},
+			"Compression zstd is not supported for file format JSONLines. Supported compressions are ['gzip', 'brotli']", "",
+		},
+		"a codec that CSV lacks": {
+			encode.Options{Format: "CSV", Compression: "brotli"},
+			"Compression brotli is not supported for file format CSV. Supported compressions are ['gzip']", "",
+		},
+		"a codec that Parquet lacks": {
+			encode.Options{Format: "Parquet", Compression: "bzip2"},
+			"Compression bzip2 is not supported for file format Parquet. Supported compressions are ['zstd', 'lz4', 'snappy', 'gzip', 'brotli']", "",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

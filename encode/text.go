@@ -2,6 +2,7 @@ package encode
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"math"
 	"strconv"
 	"unicode/utf8"
@@ -35,7 +36,7 @@ const replacement = string(utf8.RuneError)
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0
-	for i := 0; i < len(s); {
+	for i := plainEnd(s, 0); i < len(s); i = plainEnd(s, i) {
 		c := s[i]
 		switch byteClass[c] {
 		case plain:
@@ -57,6 +58,20 @@ func appendString(b []byte, s string) []byte {
 	}
 	b = append(b, s[start:]...)
 	return append(b, '"')
+}
+
+// plainEnd skips eight bytes at a time while all of them are plain.
+func plainEnd(s string, i int) int {
+	b := bytesOf(s)
+	for len(b)-i >= 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		quote, slash := x^ones*'"', x^ones*'\\'
+		if (x|(x-ones*0x20)|((quote-ones)&^quote)|((slash-ones)&^slash))&highs != 0 {
+			return i
+		}
+		i += 8
+	}
+	return i
 }
 
 func appendEscaped(b []byte, c byte) []byte {

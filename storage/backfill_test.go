@@ -25,16 +25,15 @@ func createBackfill(t *testing.T, db *storage.DB, e batch.Export, from, to int) 
 }
 
 // backfillRun puts a finished run of the backfill into the database.
-func backfillRun(t *testing.T, db *storage.DB, b batch.Backfill, i batch.Interval, s batch.RunStatus, rows int64) batch.Run {
+func backfillRun(t *testing.T, db *storage.DB, b batch.Backfill, i batch.Interval, s batch.RunStatus, rows int64) {
 	t.Helper()
 	r := storagetest.Run(batch.Export{ID: b.ExportID, TeamID: b.TeamID}, i)
 	r.BackfillID, r.Status = &b.ID, s
 	if rows > 0 {
 		r.RowsCompleted, r.RowsFailed = &rows, ptr(int64(1))
 	}
-	r, _, err := db.BeginRun(t.Context(), r)
+	_, _, err := db.BeginRun(t.Context(), r)
 	require.NoError(t, err)
-	return r
 }
 
 func TestABackfillIsReadAsItWasCreated(t *testing.T) {

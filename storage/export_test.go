@@ -176,8 +176,8 @@ func TestUpdatesDoNotOverwriteEachOther(t *testing.T) {
 		group.Wait()
 		got, err := db.Export(t.Context(), e.TeamID, e.ID)
 		require.NoError(t, err)
-		require.EqualValues(t, 1+writers, got.Revision)
-		require.EqualValues(t, e.LastModifiedBy+writers, got.LastModifiedBy)
+		require.Equal(t, int64(1+writers), got.Revision)
+		require.Equal(t, e.LastModifiedBy+writers, got.LastModifiedBy)
 	})
 }
 

@@ -1,7 +1,6 @@
 package storage_test
 
 import (
-	"tranche/destinations"
 	"fmt"
 	"sync"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tranche/batch"
+	"tranche/destinations"
 	"tranche/storage"
 	"tranche/storage/storagetest"
 )

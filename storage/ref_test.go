@@ -1,7 +1,6 @@
 package storage_test
 
 import (
-	"tranche/destinations"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tranche/batch"
+	"tranche/destinations"
 	"tranche/storage"
 	"tranche/storage/storagetest"
 )
@@ -41,7 +41,6 @@ func TestTheJournalHasEachRefOnce(t *testing.T) {
 		require.NoError(t, db.RecordRef(t.Context(), refRow(r, 0, 2, "folder")), "a later attempt takes it over")
 		refs, err := db.Refs(t.Context(), r.ID)
 		require.NoError(t, err)
-		require.Equal(t, refIDs(refs)[:1], refIDs(refs)[:1])
 		require.Positive(t, refs[0].ID)
 		forget := refIDs(refs)
 		require.Equal(t, []destinations.Journaled{refRow(r, 0, 2, "folder"), refRow(r, 1, 1, long)}, withoutIDs(refs))

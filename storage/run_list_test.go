@@ -131,7 +131,7 @@ func TestTheLatestRunsOfManyExports(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, db *storage.DB) {
 		a, b, without := createExport(t, db), createExport(t, db), createExport(t, db)
-		var want = map[uuid.UUID][]uuid.UUID{}
+		want := map[uuid.UUID][]uuid.UUID{}
 		for i := range 5 {
 			for _, e := range []batch.Export{a, b} {
 				r := beginRun(t, db, e, storagetest.Hour(i))

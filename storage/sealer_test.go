@@ -12,17 +12,17 @@ import (
 	"pgregory.net/rapid"
 )
 
-func masterKey(t testing.TB, id string) MasterKey {
-	t.Helper()
+func masterKey(tb testing.TB, id string) MasterKey {
+	tb.Helper()
 	key, err := NewMasterKey(id)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return key
 }
 
-func sealerOf(t testing.TB, keys ...MasterKey) *Sealer {
-	t.Helper()
+func sealerOf(tb testing.TB, keys ...MasterKey) *Sealer {
+	tb.Helper()
 	s, err := NewSealer(keys...)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return s
 }
 
@@ -60,7 +60,7 @@ func TestAMasterKeyDoesNotPrint(t *testing.T) {
 			shown := fmt.Sprintf(verb, v)
 			require.NotContains(t, shown, key.Reveal()[3:])
 			require.NotContains(t, shown, fmt.Sprintf("%x", key.key[:8]))
-			require.NotContains(t, shown, fmt.Sprint(key.key[:8]))
+			require.NotContains(t, shown, fmt.Sprintf("%v", key.key[:8]))
 		}
 	}
 }

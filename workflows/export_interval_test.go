@@ -2,7 +2,6 @@ package workflows_test
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -30,13 +29,12 @@ type script struct {
 	commitErr error
 	final     *batch.RunStatus // what Finish answers, if not what it was told
 
-	mu       sync.Mutex
-	began    []activities.BeginInput
-	staged   []activities.StageInput
-	commits  []activities.RunInput
-	finishes []activities.FinishInput
-	plannedAt,
-	committedAt time.Time
+	mu        sync.Mutex
+	began     []activities.BeginInput
+	staged    []activities.StageInput
+	commits   []activities.RunInput
+	finishes  []activities.FinishInput
+	plannedAt time.Time
 }
 
 var (
@@ -279,6 +277,6 @@ func TestABeginThatCannotWorkFailsTheWorkflow(t *testing.T) {
 	s.beginErr = temporal.NewNonRetryableApplicationError("no interval", string(batch.CodeConfig), nil)
 	env := s.play(t, input())
 	var failed *temporal.ApplicationError
-	require.True(t, errors.As(env.GetWorkflowError(), &failed))
+	require.ErrorAs(t, env.GetWorkflowError(), &failed)
 	require.Empty(t, s.finishes)
 }

@@ -49,48 +49,93 @@ type setting struct {
 
 // settings is every variable that the service reads.
 var settings = []setting{
-	{"TRANCHE_DATABASE_URL", "", "PostgreSQL of the service, as a URL", true,
-		func(c *config, v string) error { c.DatabaseURL = v; return urlOf(v, "postgres", "postgresql") }},
-	{"TRANCHE_MASTER_KEYS", "", "keys that seal destination settings: id:base64 of 32 bytes, comma separated; the first one seals", true,
-		func(c *config, v string) (err error) { c.MasterKeys, err = storage.ParseMasterKeys(v); return err }},
-	{"TRANCHE_CURSOR_KEY", "", "secret that signs page cursors, the same for all API processes", true,
-		func(c *config, v string) error { c.CursorKey = v; return nil }},
-	{"TRANCHE_TEMPORAL_ADDRESS", "127.0.0.1:7233", "host:port of Temporal's frontend", false,
-		func(c *config, v string) error { c.TemporalAddress = v; return hostPort(v) }},
-	{"TRANCHE_TEMPORAL_NAMESPACE", "default", "Temporal namespace", false,
-		func(c *config, v string) error { c.TemporalNamespace = v; return notEmpty(v) }},
-	{"TRANCHE_TEMPORAL_UI_URL", "", "base URL of Temporal's Web UI, for links in the API", false,
-		func(c *config, v string) error { c.TemporalUIURL = strings.TrimSuffix(v, "/"); return urlOf(v, "http", "https") }},
-	{"TRANCHE_SOURCE_URL", "", "database with the events, as a postgres:// URL (worker)", true,
-		func(c *config, v string) error { c.SourceURL = v; return urlOf(v, "postgres", "postgresql") }},
-	{"TRANCHE_SOURCE_TABLE", "events", "table with the events, optionally with its schema", false,
-		func(c *config, v string) error { c.SourceTable = v; return notEmpty(v) }},
-	{"TRANCHE_FILE_ROOT", "", "folder below which File destinations write; empty = the type is refused", false,
-		func(c *config, v string) error { c.FileRoot = v; return nil }},
-	{"TRANCHE_LISTEN", "127.0.0.1:8000", "address of the API", false,
-		func(c *config, v string) error { c.Listen = v; return hostPort(v) }},
-	{"TRANCHE_METRICS_LISTEN", "127.0.0.1:9090", "address of the worker's health checks and metrics", false,
-		func(c *config, v string) error { c.MetricsListen = v; return hostPort(v) }},
-	{"TRANCHE_TRUSTED_PROXIES", "", "networks whose X-Forwarded headers are believed, comma separated", false,
-		func(c *config, v string) (err error) { c.TrustedProxies, err = prefixes(v); return err }},
-	{"TRANCHE_BACKFILLS_PER_TEAM", "5", "how many backfills of a team may run at once; retries are not counted", false,
-		func(c *config, v string) error { return number(&c.BackfillsPerTeam, v, 1, 1000) }},
-	{"TRANCHE_BACKFILL_CONCURRENCY", "1", "how many intervals of a backfill run at once", false,
-		func(c *config, v string) error { return number(&c.BackfillConcurrency, v, 1, 100) }},
-	{"TRANCHE_WORKER_SLOTS", "20", "how many activities a worker runs at once for scheduled runs", false,
-		func(c *config, v string) error { return number(&c.WorkerSlots, v, 1, 1000) }},
-	{"TRANCHE_BACKFILL_SLOTS", "10", "how many activities a worker runs at once for backfills", false,
-		func(c *config, v string) error { return number(&c.BackfillSlots, v, 1, 1000) }},
-	{"TRANCHE_SETTLE_DELAY", "60s", "how long a run waits after its interval for late rows", false,
-		func(c *config, v string) error { return duration(&c.SettleDelay, v, 0) }},
-	{"TRANCHE_SETTLE_DELAY_SUB_HOURLY", "30s", "the same for intervals below an hour", false,
-		func(c *config, v string) error { return duration(&c.SettleDelaySub, v, 0) }},
-	{"TRANCHE_LOG_RETENTION", "720h", "how long the log lines of runs are kept", false,
-		func(c *config, v string) error { return duration(&c.LogRetention, v, time.Hour) }},
-	{"TRANCHE_LOG_FORMAT", "json", "json or text", false,
-		func(c *config, v string) error { c.LogFormat = v; return oneOf(v, "json", "text") }},
-	{"TRANCHE_LOG_LEVEL", "info", "debug, info, warn or error", false,
-		func(c *config, v string) error { c.LogLevel = v; return oneOf(v, "debug", "info", "warn", "error") }},
+	{
+		"TRANCHE_DATABASE_URL", "", "PostgreSQL of the service, as a URL", true,
+		func(c *config, v string) error { c.DatabaseURL = v; return urlOf(v, "postgres", "postgresql") },
+	},
+	{
+		"TRANCHE_MASTER_KEYS", "", "keys that seal destination settings: id:base64 of 32 bytes, comma separated; the first one seals", true,
+		func(c *config, v string) (err error) { c.MasterKeys, err = storage.ParseMasterKeys(v); return err },
+	},
+	{
+		"TRANCHE_CURSOR_KEY", "", "secret that signs page cursors, the same for all API processes", true,
+		func(c *config, v string) error { c.CursorKey = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_ADDRESS", "127.0.0.1:7233", "host:port of Temporal's frontend", false,
+		func(c *config, v string) error { c.TemporalAddress = v; return hostPort(v) },
+	},
+	{
+		"TRANCHE_TEMPORAL_NAMESPACE", "default", "Temporal namespace", false,
+		func(c *config, v string) error { c.TemporalNamespace = v; return notEmpty(v) },
+	},
+	{
+		"TRANCHE_TEMPORAL_UI_URL", "", "base URL of Temporal's Web UI, for links in the API", false,
+		func(c *config, v string) error {
+			c.TemporalUIURL = strings.TrimSuffix(v, "/")
+			return urlOf(v, "http", "https")
+		},
+	},
+	{
+		"TRANCHE_SOURCE_URL", "", "database with the events, as a postgres:// URL (worker)", true,
+		func(c *config, v string) error { c.SourceURL = v; return urlOf(v, "postgres", "postgresql") },
+	},
+	{
+		"TRANCHE_SOURCE_TABLE", "events", "table with the events, optionally with its schema", false,
+		func(c *config, v string) error { c.SourceTable = v; return notEmpty(v) },
+	},
+	{
+		"TRANCHE_FILE_ROOT", "", "folder below which File destinations write; empty = the type is refused", false,
+		func(c *config, v string) error { c.FileRoot = v; return nil },
+	},
+	{
+		"TRANCHE_LISTEN", "127.0.0.1:8000", "address of the API", false,
+		func(c *config, v string) error { c.Listen = v; return hostPort(v) },
+	},
+	{
+		"TRANCHE_METRICS_LISTEN", "127.0.0.1:9090", "address of the worker's health checks and metrics", false,
+		func(c *config, v string) error { c.MetricsListen = v; return hostPort(v) },
+	},
+	{
+		"TRANCHE_TRUSTED_PROXIES", "", "networks whose X-Forwarded headers are believed, comma separated", false,
+		func(c *config, v string) (err error) { c.TrustedProxies, err = prefixes(v); return err },
+	},
+	{
+		"TRANCHE_BACKFILLS_PER_TEAM", "5", "how many backfills of a team may run at once; retries are not counted", false,
+		func(c *config, v string) error { return number(&c.BackfillsPerTeam, v, 1000) },
+	},
+	{
+		"TRANCHE_BACKFILL_CONCURRENCY", "1", "how many intervals of a backfill run at once", false,
+		func(c *config, v string) error { return number(&c.BackfillConcurrency, v, 100) },
+	},
+	{
+		"TRANCHE_WORKER_SLOTS", "20", "how many activities a worker runs at once for scheduled runs", false,
+		func(c *config, v string) error { return number(&c.WorkerSlots, v, 1000) },
+	},
+	{
+		"TRANCHE_BACKFILL_SLOTS", "10", "how many activities a worker runs at once for backfills", false,
+		func(c *config, v string) error { return number(&c.BackfillSlots, v, 1000) },
+	},
+	{
+		"TRANCHE_SETTLE_DELAY", "60s", "how long a run waits after its interval for late rows", false,
+		func(c *config, v string) error { return duration(&c.SettleDelay, v, 0) },
+	},
+	{
+		"TRANCHE_SETTLE_DELAY_SUB_HOURLY", "30s", "the same for intervals below an hour", false,
+		func(c *config, v string) error { return duration(&c.SettleDelaySub, v, 0) },
+	},
+	{
+		"TRANCHE_LOG_RETENTION", "720h", "how long the log lines of runs are kept", false,
+		func(c *config, v string) error { return duration(&c.LogRetention, v, time.Hour) },
+	},
+	{
+		"TRANCHE_LOG_FORMAT", "json", "json or text", false,
+		func(c *config, v string) error { c.LogFormat = v; return oneOf(v, "json", "text") },
+	},
+	{
+		"TRANCHE_LOG_LEVEL", "info", "debug, info, warn or error", false,
+		func(c *config, v string) error { c.LogLevel = v; return oneOf(v, "debug", "info", "warn", "error") },
+	},
 }
 
 // readConfig reads all settings and reports all problems at once. The required ones differ by command.
@@ -157,7 +202,8 @@ func hostPort(v string) error {
 	return nil
 }
 
-func number(into *int, v string, least, most int) error {
+func number(into *int, v string, most int) error {
+	const least = 1
 	n, err := strconv.Atoi(v)
 	if err != nil || n < least || n > most {
 		return fmt.Errorf("must be a whole number from %d to %d", least, most)

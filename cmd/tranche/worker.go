@@ -7,11 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 
 	"tranche/activities"
 	"tranche/internal/service"
+	"tranche/internal/telemetry"
 	"tranche/sources/postgres"
 )
 
@@ -71,7 +71,7 @@ func openSource(c config) (*postgres.Source, error) {
 // workerHandler serves a worker's health and metrics.
 func (p *process) workerHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", telemetry.Handler(p.registry))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if err := p.DB.Ping(r.Context()); err != nil {

@@ -146,6 +146,35 @@ func abortDuringStage(w *world) {
 	w.stagesNothing()
 }
 
+// abortAtEachStep stops a stage at each of its steps and fences it there: what it does when it wakes must leave nothing.
+func abortAtEachStep(w *world) {
+	rows := rowsFrom(0, several)
+	scratch := w.newRun()
+	steps := w.steps(func(d destinations.Destination) { w.stage(d, scratch, rows) })
+	require.NoError(w, w.open().Abort(w.ctx, scratch.journal.all()))
+	for n := range steps {
+		r, s := w.newRun(), newStop()
+		sleeper, reader := w.openAt(s.at(n)), w.reader(rows)
+		var receipt destinations.Receipt
+		done := make(chan error, 1)
+		go func() {
+			var err error
+			receipt, err = sleeper.Stage(w.ctx, r.job(0, 1, 1), reader)
+			done <- err
+		}()
+		w.wait(s.reached)
+		w.fence(w.open(), r)
+		close(s.resume)
+		err := <-done
+		if err == nil {
+			_, err = sleeper.Commit(w.ctx, r.Run, []destinations.Receipt{receipt}, nil)
+		}
+		require.Equal(w, batch.CodeSuperseded, batch.CodeOf(err), "step %d: %v", n, err)
+		w.sees()
+		w.stagesNothing()
+	}
+}
+
 func abortAfterStage(w *world) {
 	d, r := w.open(), w.newRun()
 	w.stage(d, r, rowsFrom(0, many))

@@ -70,6 +70,7 @@ func cases() map[string]func(*world) {
 		"a cancelled stage ends within a second":                      cancelStage,
 		"after an abort nothing can be staged or committed":           abortBeforeStage,
 		"an abort while a split is staged fences it":                  abortDuringStage,
+		"an abort at any step of staging leaves nothing":              abortAtEachStep,
 		"an abort after staging fences the commit":                    abortAfterStage,
 		"an abort after the commit changes nothing that is visible":   abortAfterCommit,
 		"a stale run that wakes at any step changes nothing":          staleRun,

@@ -26,7 +26,7 @@ const patience = 30 * time.Second
 type world struct {
 	*testing.T
 	Fixture
-	ctx     context.Context //nolint:containedctx // lives as long as the test
+	ctx     context.Context // ends with the test, or when patience does
 	config  map[string]any
 	columns []query.Column
 	memory  *memory.CheckedAllocator

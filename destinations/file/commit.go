@@ -21,7 +21,7 @@ const (
 
 // A commit publishes what one run staged. Every destructive step is a rename out of or into the run's folder.
 type commit struct {
-	*Destination
+	*destination
 	staged   string // the run's folder
 	objects  []destinations.StagedObject
 	manifest string // key
@@ -75,7 +75,10 @@ func (c *commit) isDone() (bool, error) {
 	if err != nil || !bytes.Equal(body, c.body) {
 		return false, err
 	}
-	return true, c.checkSizes()
+	if err := c.checkSizes(); err != nil {
+		return false, err
+	}
+	return true, c.sync(path.Dir(c.manifest)) // whoever put it there may have died before
 }
 
 // waiting returns the files that are still to be published. Before anything is changed, it makes sure that all are
@@ -165,7 +168,7 @@ func (c *commit) trash(ctx context.Context, key string) error {
 }
 
 // discard takes a published file out of sight, into a folder that vanishes when its owner is fenced.
-func (d *Destination) discard(owner, key, name string) error {
+func (d *destination) discard(owner, key, name string) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}

@@ -21,7 +21,10 @@ func TestConformance(t *testing.T) {
 	}
 	for name, config := range configs { //nolint:paralleltest // see above
 		t.Run(name, func(t *testing.T) {
-			destinationtest.Run(t, func(t *testing.T) destinationtest.Fixture { return fixture(t, config) })
+			destinationtest.Run(t, func(t *testing.T) destinationtest.Fixture {
+				t.Helper()
+				return fixture(t, config)
+			})
 		})
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"tranche/destinations/objects"
 )
 
-// A Destination writes one customer's files.
-type Destination struct {
+// A destination writes one customer's files.
+type destination struct {
 	folder
 	config Config
 	at     func(ctx context.Context, point string) error // see Server
@@ -33,12 +33,12 @@ var writeStep = destinations.Step{
 }
 
 // Checks is the Destination's.
-func (d *Destination) Checks() []destinations.Check {
+func (d *destination) Checks() []destinations.Check {
 	return []destinations.Check{{Name: writeStep.Name, Description: writeStep.Description, Run: d.checkWritable}}
 }
 
 // checkWritable creates, reads back and deletes a file.
-func (d *Destination) checkWritable(ctx context.Context) error {
+func (d *destination) checkWritable(ctx context.Context) error {
 	if err := d.reach(ctx, "check"); err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (d *Destination) checkWritable(ctx context.Context) error {
 }
 
 // discardFile removes a file that may not exist.
-func (d *Destination) discardFile(name string) error {
+func (d *destination) discardFile(name string) error {
 	if err := d.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -69,16 +69,16 @@ func (d *Destination) discardFile(name string) error {
 }
 
 // Stage is the Destination's.
-func (d *Destination) Stage(ctx context.Context, job destinations.Job, records array.RecordReader) (destinations.Receipt, error) {
+func (d *destination) Stage(ctx context.Context, job destinations.Job, records array.RecordReader) (destinations.Receipt, error) {
 	if job.Splits > d.config.Splits() {
 		return destinations.Receipt{}, batch.Errorf(batch.CodeInternal, nil, "%d splits for files without numbers", job.Splits)
 	}
-	receipt, err := objects.Stage(ctx, job, d.config.Config, records, &staging{Destination: d, job: job})
+	receipt, err := objects.Stage(ctx, job, d.config.Config, records, &staging{destination: d, job: job})
 	return receipt, classify(err, "the folder of exports")
 }
 
 // Commit is the Destination's.
-func (d *Destination) Commit(
+func (d *destination) Commit(
 	ctx context.Context, run destinations.Run, receipts []destinations.Receipt, previous *batch.Delivery,
 ) (destinations.Published, error) {
 	objs := objects.Ordered(receipts)
@@ -91,7 +91,7 @@ func (d *Destination) Commit(
 	if err != nil {
 		return destinations.Published{}, err
 	}
-	c := &commit{Destination: d, staged: runFolder(run), objects: objs, manifest: keys.Manifest(), body: body}
+	c := &commit{destination: d, staged: runFolder(run), objects: objs, manifest: keys.Manifest(), body: body}
 	if err := c.publish(ctx, run, previous); err != nil {
 		return destinations.Published{}, classify(err, "the folder of exports")
 	}
@@ -103,7 +103,7 @@ func (d *Destination) Commit(
 }
 
 // Abort is the Destination's. A ref is a run's folder.
-func (d *Destination) Abort(ctx context.Context, refs []destinations.Ref) error {
+func (d *destination) Abort(ctx context.Context, refs []destinations.Ref) error {
 	var failed error
 	for _, ref := range refs {
 		if err := context.Cause(ctx); err != nil {
@@ -120,7 +120,7 @@ func (d *Destination) Abort(ctx context.Context, refs []destinations.Ref) error 
 	return failed
 }
 
-func (d *Destination) abort(dir string) error {
+func (d *destination) abort(dir string) error {
 	if err := d.fence(dir); err != nil {
 		return err
 	}
@@ -128,10 +128,10 @@ func (d *Destination) abort(dir string) error {
 }
 
 // Close is the Destination's.
-func (d *Destination) Close() error { return d.Root.Close() }
+func (d *destination) Close() error { return d.Root.Close() }
 
 // reach is called before everything that changes something, so that tests can stop there.
-func (d *Destination) reach(ctx context.Context, point string) error {
+func (d *destination) reach(ctx context.Context, point string) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}

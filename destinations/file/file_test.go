@@ -30,13 +30,22 @@ func TestParseRefusesWhatCannotWork(t *testing.T) {
 		"dots that lead out":        {"/x", map[string]any{"prefix": "a/../../b"}, "'prefix' may not leave the folder of exports by '..'"},
 		"dots that stay inside":     {"/x", map[string]any{"prefix": "a/.."}, "'prefix' may not leave the folder of exports by '..'"},
 		"the staging folder":        {"/x", map[string]any{"prefix": ".staging/a"}, "'prefix' may not be in '.staging', where files are prepared"},
-		"the staging folder in disguise": {"/x", map[string]any{"prefix": "/./.STAGING"},
-			"'prefix' may not be in '.staging', where files are prepared"},
+		"the staging folder in disguise": {
+			"/x",
+			map[string]any{"prefix": "/./.STAGING"},
+			"'prefix' may not be in '.staging', where files are prepared",
+		},
 		"a character that names cannot have": {"/x", map[string]any{"prefix": "a\x00b"}, "'prefix' has a character that names of files cannot have"},
-		"a format that is not there": {"/x", map[string]any{"file_format": "XLS"},
-			"File format XLS is not supported. Supported file formats are ['Parquet', 'JSONLines', 'CSV']"},
-		"JSONLines with zstd": {"/x", map[string]any{"compression": "zstd"},
-			"Compression zstd is not supported for file format JSONLines. Supported compressions are ['gzip', 'brotli']"},
+		"a format that is not there": {
+			"/x",
+			map[string]any{"file_format": "XLS"},
+			"File format XLS is not supported. Supported file formats are ['Parquet', 'JSONLines', 'CSV']",
+		},
+		"JSONLines with zstd": {
+			"/x",
+			map[string]any{"compression": "zstd"},
+			"Compression zstd is not supported for file format JSONLines. Supported compressions are ['gzip', 'brotli']",
+		},
 		"a size of half a file": {"/x", map[string]any{"max_file_size_mb": 0.5}, "Configuration has invalid type: got 'float', expected 'int'"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -119,7 +128,7 @@ func TestManifestAndFile(t *testing.T) {
 	require.Equal(t, run.ID.String(), manifest["run_id"])
 	body, err = os.ReadFile(filepath.Join(root, "events/04", name+".jsonl"))
 	require.NoError(t, err)
-	require.Equal(t, "{\"uuid\":\"one\"}\n", string(body))
+	require.Equal(t, []byte("{\"uuid\":\"one\"}\n"), body)
 }
 
 func TestPrefixThatIsNoTemplateIsAWarning(t *testing.T) {

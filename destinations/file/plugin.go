@@ -77,7 +77,7 @@ func inStaging(key string) bool {
 	return strings.EqualFold(first, stagingFolder)
 }
 
-func (s Server) open(c Config) (*Destination, error) {
+func (s Server) open(c Config) (*destination, error) {
 	if err := s.validate(c); err != nil {
 		return nil, err
 	}
@@ -85,5 +85,5 @@ func (s Server) open(c Config) (*Destination, error) {
 	if err != nil {
 		return nil, classify(err, "the folder of exports")
 	}
-	return &Destination{folder: folder{root}, config: c, at: s.at}, nil
+	return &destination{folder: folder{root}, config: c, at: s.at}, nil
 }

@@ -21,7 +21,7 @@ func removalFolder(run destinations.Run) string {
 }
 
 // remove is the commit of an interval without rows: what was delivered before goes away.
-func (d *Destination) remove(ctx context.Context, run destinations.Run, previous *batch.Delivery) error {
+func (d *destination) remove(ctx context.Context, run destinations.Run, previous *batch.Delivery) error {
 	if previous == nil || len(previous.Objects) == 0 && previous.Manifest == "" {
 		return d.checkWritable(ctx)
 	}
@@ -40,7 +40,7 @@ func (d *Destination) remove(ctx context.Context, run destinations.Run, previous
 }
 
 // removeBehind clears up after err, which stays what the caller sees.
-func (d *Destination) removeBehind(dir string, err error) error {
+func (d *destination) removeBehind(dir string, err error) error {
 	cleared := d.removeAll(dir)
 	if cleared == nil {
 		cleared = d.removeEmpty(path.Dir(dir))
@@ -51,7 +51,7 @@ func (d *Destination) removeBehind(dir string, err error) error {
 	return cleared
 }
 
-func (d *Destination) removePrevious(ctx context.Context, dir string, previous *batch.Delivery) error {
+func (d *destination) removePrevious(ctx context.Context, dir string, previous *batch.Delivery) error {
 	if err := d.checkOwner(previous); err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (d *Destination) removePrevious(ctx context.Context, dir string, previous *
 }
 
 // checkOwner makes sure that what is delivered is what the caller knows: a newer run's manifest is not ours to remove.
-func (d *Destination) checkOwner(previous *batch.Delivery) error {
+func (d *destination) checkOwner(previous *batch.Delivery) error {
 	if previous.Manifest == "" {
 		return nil
 	}

@@ -21,7 +21,7 @@ const writeBytes = 256 << 10
 
 // staging makes the files of one attempt of one split, in a folder of their own.
 type staging struct {
-	*Destination
+	*destination
 	job   destinations.Job
 	dir   string // made when the first file is
 	files int
@@ -109,7 +109,7 @@ func (s *staging) replaceAttempts(run string) error {
 }
 
 // fenced turns the absence of something into CodeSuperseded if it is because the run's folder is gone.
-func (d *Destination) fenced(run string, err error) error {
+func (d *destination) fenced(run string, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -34,21 +34,31 @@ func TestKeys(t *testing.T) {
 	}{
 		"no prefix, no number": {run: hour, config: Config{FileFormat: "JSONLines"}, want: interval + ".jsonl"},
 		"a codec":              {run: hour, config: Config{FileFormat: "JSONLines", Compression: ptr("gzip"), Prefix: "a"}, want: "a/" + interval + ".jsonl.gz"},
-		"Parquet has no suffix for the codec": {run: hour, config: Config{FileFormat: "Parquet", Compression: ptr("zstd"), Prefix: "a/"},
-			want: "a/" + interval + ".parquet"},
+		"Parquet has no suffix for the codec": {
+			run: hour, config: Config{FileFormat: "Parquet", Compression: ptr("zstd"), Prefix: "a/"},
+			want: "a/" + interval + ".parquet",
+		},
 		"a number whenever files have a largest size": {run: hour, config: Config{FileFormat: "CSV", MaxFileSize: ptr(int64(1))}, want: interval + "-7.csv"},
 		"no number when the largest size is 0":        {run: hour, config: Config{FileFormat: "CSV", MaxFileSize: ptr(int64(0))}, want: interval + ".csv"},
 		"an absolute prefix loses its slash":          {run: hour, config: Config{FileFormat: "CSV", Prefix: "//a//b/"}, want: "a/b/" + interval + ".csv"},
-		"an open start": {run: runOf(time.Time{}, start), config: Config{FileFormat: "CSV", Prefix: "{data_interval_start}"},
-			want: "START/START-2023-04-24T00:00:00+00:00.csv"},
-		"every variable, of the end": {run: runOf(start, time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC)),
+		"an open start": {
+			run: runOf(time.Time{}, start), config: Config{FileFormat: "CSV", Prefix: "{data_interval_start}"},
+			want: "START/START-2023-04-24T00:00:00+00:00.csv",
+		},
+		"every variable, of the end": {
+			run:    runOf(start, time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC)),
 			config: Config{FileFormat: "CSV", Prefix: "{table}/{year}-{month}-{day}/{hour}{minute}{second}/{data_interval_start}/{data_interval_end}"},
 			want: "events/2024-01-02/030405/2023-04-24T00:00:00+00:00/2024-01-02T03:04:05+00:00/" +
-				"2023-04-24T00:00:00+00:00-2024-01-02T03:04:05+00:00.csv"},
-		"other zones are written as UTC": {run: runOf(start.In(time.FixedZone("", 3600)), start.Add(time.Hour).In(time.FixedZone("", 3600))),
-			config: Config{FileFormat: "CSV"}, want: interval + ".csv"},
-		"microseconds show": {run: runOf(start.Add(time.Microsecond), start.Add(time.Hour)), config: Config{FileFormat: "CSV"},
-			want: "2023-04-24T00:00:00.000001+00:00-2023-04-24T01:00:00+00:00.csv"},
+				"2023-04-24T00:00:00+00:00-2024-01-02T03:04:05+00:00.csv",
+		},
+		"other zones are written as UTC": {
+			run:    runOf(start.In(time.FixedZone("", 3600)), start.Add(time.Hour).In(time.FixedZone("", 3600))),
+			config: Config{FileFormat: "CSV"}, want: interval + ".csv",
+		},
+		"microseconds show": {
+			run: runOf(start.Add(time.Microsecond), start.Add(time.Hour)), config: Config{FileFormat: "CSV"},
+			want: "2023-04-24T00:00:00.000001+00:00-2023-04-24T01:00:00+00:00.csv",
+		},
 		"doubled braces":             {run: hour, config: Config{FileFormat: "CSV", Prefix: "{{year}}"}, want: "{year}/" + interval + ".csv"},
 		"an unknown variable":        {run: hour, config: Config{FileFormat: "CSV", Prefix: "{team}/{year}"}, want: "{team}/{year}/" + interval + ".csv", warning: "no variable {team}"},
 		"an open brace":              {run: hour, config: Config{FileFormat: "CSV", Prefix: "{year"}, want: "{year/" + interval + ".csv", warning: "braces"},
@@ -125,8 +135,10 @@ func TestConfig(t *testing.T) {
 		"a negative size":     {Config{FileFormat: "JSONLines", MaxFileSize: ptr(int64(-1))}, "'max_file_size_mb' must be between 1 and 5242880"},
 		"a size that is none": {Config{FileFormat: "JSONLines", MaxFileSize: ptr(int64(1 << 60))}, "'max_file_size_mb' must be between 1 and 5242880"},
 		"an unknown format":   {Config{FileFormat: "XLS"}, "File format XLS is not supported. Supported file formats are ['Parquet', 'JSONLines', 'CSV']"},
-		"an unknown codec": {Config{FileFormat: "JSONLines", Compression: ptr("zstd")},
-			"Compression zstd is not supported for file format JSONLines. Supported compressions are ['gzip', 'brotli']"},
+		"an unknown codec": {
+			Config{FileFormat: "JSONLines", Compression: ptr("zstd")},
+			"Compression zstd is not supported for file format JSONLines. Supported compressions are ['gzip', 'brotli']",
+		},
 		"an empty codec": {Config{FileFormat: "JSONLines", Compression: ptr("")}, "Compression '' is not supported. Send null for files that are not compressed"},
 	} {
 		t.Run(name, func(t *testing.T) {

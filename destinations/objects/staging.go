@@ -38,7 +38,7 @@ type File interface {
 // Stage writes the records of one split as files, a new one whenever the size of the config is passed. No rows, no
 // files.
 func Stage(ctx context.Context, job destinations.Job, c Config, records array.RecordReader, store Store) (destinations.Receipt, error) {
-	s := &staging{ctx: ctx, job: job, config: c, keys: KeysOf(job.Run, c), store: store, schema: records.Schema()}
+	s := &staging{job: job, config: c, keys: KeysOf(job.Run, c), store: store, schema: records.Schema()}
 	s.receipt = destinations.Receipt{Split: job.Split, Schema: columnsOf(s.schema)}
 	s.timestamp = timestampIndex(s.schema)
 	defer s.discard()
@@ -46,22 +46,21 @@ func Stage(ctx context.Context, job destinations.Job, c Config, records array.Re
 		return destinations.Receipt{}, err
 	}
 	for records.Next() {
-		if err := s.write(records.RecordBatch()); err != nil {
-			return destinations.Receipt{}, s.because(err)
+		if err := s.write(ctx, records.RecordBatch()); err != nil {
+			return destinations.Receipt{}, s.because(ctx, err)
 		}
 	}
 	if err := records.Err(); err != nil {
-		return destinations.Receipt{}, s.because(err)
+		return destinations.Receipt{}, s.because(ctx, err)
 	}
-	if err := s.finish(); err != nil {
-		return destinations.Receipt{}, s.because(err)
+	if err := s.finish(ctx); err != nil {
+		return destinations.Receipt{}, s.because(ctx, err)
 	}
 	return s.receipt, nil
 }
 
 // staging is the state of one Stage.
 type staging struct {
-	ctx       context.Context //nolint:containedctx // lives as long as one call of Stage
 	job       destinations.Job
 	config    Config
 	keys      Keys
@@ -74,25 +73,25 @@ type staging struct {
 }
 
 // because prefers the reason why the context ended to what it broke.
-func (s *staging) because(err error) error {
-	if cause := context.Cause(s.ctx); cause != nil {
+func (s *staging) because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
 		return fmt.Errorf("stage split %d: %w", s.job.Split, cause)
 	}
 	return err
 }
 
 // write adds a batch, in parts if files have a largest size.
-func (s *staging) write(rows arrow.RecordBatch) error {
+func (s *staging) write(ctx context.Context, rows arrow.RecordBatch) error {
 	step := rows.NumRows()
 	if s.config.FileBytes() > 0 {
 		step = rowsBetweenChecks
 	}
 	for start := int64(0); start < rows.NumRows(); start += step {
-		if err := context.Cause(s.ctx); err != nil {
+		if err := context.Cause(ctx); err != nil {
 			return err
 		}
 		part := rows.NewSlice(start, min(start+step, rows.NumRows()))
-		err := s.writePart(part)
+		err := s.writePart(ctx, part)
 		part.Release()
 		if err != nil {
 			return err
@@ -101,9 +100,9 @@ func (s *staging) write(rows arrow.RecordBatch) error {
 	return nil
 }
 
-func (s *staging) writePart(rows arrow.RecordBatch) error {
+func (s *staging) writePart(ctx context.Context, rows arrow.RecordBatch) error {
 	if s.file == nil {
-		if err := s.open(); err != nil {
+		if err := s.open(ctx); err != nil {
 			return err
 		}
 	}
@@ -115,28 +114,28 @@ func (s *staging) writePart(rows arrow.RecordBatch) error {
 		s.file.times.add(rows.Column(s.timestamp))
 	}
 	if limit := s.config.FileBytes(); limit > 0 && s.file.encoder.Size() >= limit {
-		return s.finish()
+		return s.finish(ctx)
 	}
 	return nil
 }
 
-func (s *staging) open() error {
+func (s *staging) open(ctx context.Context) error {
 	n, err := number(s.job, len(s.receipt.Objects))
 	if err != nil {
 		return err
 	}
 	key := s.keys.Object(n)
-	file, err := s.store.Create(s.ctx, key)
+	file, err := s.store.Create(ctx, key)
 	if err != nil {
 		return err
 	}
-	s.file = &openFile{File: file, ctx: s.ctx, object: batch.Object{Key: key}, sha: sha256.New()}
-	s.file.encoder, err = encode.New(s.file, s.schema, s.config.Options())
+	s.file = &openFile{File: file, stopped: func() error { return context.Cause(ctx) }, object: batch.Object{Key: key}, sha: sha256.New()}
+	s.file.encoder, err = encode.New(s.file, s.schema, s.config.Options()) //nolint:contextcheck // casting a batch needs none
 	return err
 }
 
 // finish ends the open file, if there is one.
-func (s *staging) finish() error {
+func (s *staging) finish(ctx context.Context) error {
 	f := s.file
 	if f == nil {
 		return nil
@@ -144,7 +143,7 @@ func (s *staging) finish() error {
 	if err := f.encoder.Close(); err != nil {
 		return err
 	}
-	ref, err := f.Finish(s.ctx)
+	ref, err := f.Finish(ctx)
 	if err != nil {
 		return err
 	}
@@ -166,7 +165,7 @@ func (s *staging) discard() {
 // An openFile counts and hashes what is written to it.
 type openFile struct {
 	File
-	ctx     context.Context //nolint:containedctx // lives as long as one call of Stage
+	stopped func() error
 	encoder encode.Encoder
 	object  batch.Object
 	sha     hash.Hash
@@ -175,7 +174,7 @@ type openFile struct {
 
 // Write passes on what the encoder made, until the context ends.
 func (f *openFile) Write(p []byte) (int, error) {
-	if err := context.Cause(f.ctx); err != nil {
+	if err := f.stopped(); err != nil {
 		return 0, err
 	}
 	n, err := f.File.Write(p)

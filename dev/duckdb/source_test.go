@@ -17,6 +17,7 @@ import (
 //nolint:paralleltest // the suite counts goroutines
 func TestTheStoreIsASource(t *testing.T) {
 	sourcetest.Run(t, func(t *testing.T) sourcetest.Fixture {
+		t.Helper()
 		allocator := memory.NewCheckedAllocator(memory.NewGoAllocator())
 		s := open(t, duckdb.Options{SplitRows: sourcetest.SplitRows, Allocator: allocator})
 		return sourcetest.Fixture{

@@ -39,7 +39,7 @@ func buildAndRun(m *testing.M) int {
 func build(dir string) error {
 	programs.dev, programs.service = filepath.Join(dir, "tranche-dev"), filepath.Join(dir, "tranche")
 	for _, b := range []struct{ module, cgo, tags, out, source string }{
-		{"..", "1", "duckdb_arrow", programs.dev, "./cmd/tranche-dev"},
+		{"..", "1", "", programs.dev, "./cmd/tranche-dev"},
 		{filepath.Join("..", ".."), "0", "", programs.service, "./cmd/tranche"},
 	} {
 		compile := exec.Command("go", "build", "-p", "2", "-tags", b.tags, "-o", b.out, b.source)

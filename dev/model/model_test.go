@@ -37,7 +37,13 @@ func setting(name string, fallback int) int {
 
 // TestEveryIntervalIsVisibleExactlyOnceWhateverFails is the promise.
 func TestEveryIntervalIsVisibleExactlyOnceWhateverFails(t *testing.T) { //nolint:paralleltest // it measures its own faults
-	checks, steps := setting("TRANCHE_MODEL_CHECKS", 5), setting("TRANCHE_MODEL_STEPS", 12)
+	prove(t, setting("TRANCHE_MODEL_CHECKS", 4), setting("TRANCHE_MODEL_STEPS", 12))
+}
+
+// prove walks a number of random sequences of about so many steps, and prints which faults struck on the way. On a
+// failure rapid shrinks the sequence and prints the seed that repeats it.
+func prove(t *testing.T, checks, steps int) {
+	t.Helper()
 	require.NoError(t, flag.Set("rapid.checks", strconv.Itoa(checks)))
 	require.NoError(t, flag.Set("rapid.steps", strconv.Itoa(steps)))
 	require.NoError(t, flag.Set("rapid.shrinktime", "3m"))
@@ -60,7 +66,9 @@ func (h *harness) walk(rt *rapid.T, lane int) {
 			if errors.As(err, &refused) && refused.status < http.StatusInternalServerError {
 				err = nil // a clear answer is fine: too many backfills, not to be cancelled any more
 			}
-			require.NoError(rt, err, name)
+			if err != nil {
+				rt.Fatalf("team %d: %s: %v", s.team, name, err)
+			}
 		}
 	}
 	rt.Repeat(map[string]func(*rapid.T){
@@ -72,6 +80,11 @@ func (h *harness) walk(rt *rapid.T, lane int) {
 		}),
 		"backfill":                 do("backfill", s.backfill),
 		"backfill again":           do("backfill again", s.backfill),
+		"backfill with a fault":    do("backfill with a fault", s.backfillWithFault),
+		"and with another":         do("backfill with a fault", s.backfillWithFault),
+		"and with one more":        do("backfill with a fault", s.backfillWithFault),
+		"a moment passes":          do("a moment passes", s.moment),
+		"another moment passes":    do("a moment passes", s.moment),
 		"retry":                    do("retry", s.retry),
 		"cancel a run":             do("cancel a run", func(rt *rapid.T) error { return s.act(rt, "runs", true, "/cancel") }),
 		"cancel a backfill":        do("cancel a backfill", func(rt *rapid.T) error { return s.act(rt, "backfills", true, "/cancel") }),
@@ -89,7 +102,9 @@ func (h *harness) walk(rt *rapid.T, lane int) {
 		"the server restarts":      do("restart Temporal", func(*rapid.T) error { h.restartTemporal(func() {}); return nil }),
 		"everything comes to rest": do("settle", func(*rapid.T) error { return s.settle(ctx) }),
 	})
-	require.NoError(rt, s.finish(ctx), "team %d", s.team)
+	if err := s.finish(ctx); err != nil {
+		rt.Fatalf("team %d: %v", s.team, err)
+	}
 }
 
 func anyWorker(rt *rapid.T) string {
@@ -187,4 +202,12 @@ func (h *harness) terminateWorkflow(ctx context.Context, id, runID string) error
 // trigger starts the schedule by hand, as the button in the Web UI does.
 func (h *harness) trigger(ctx context.Context, s *sequence) error {
 	return ignoreGone(h.client.ScheduleClient().GetHandle(ctx, s.export[1:]).Trigger(ctx, client.ScheduleTriggerOptions{}))
+}
+
+// TestSoakEveryIntervalIsVisibleExactlyOnce walks for hours; make soak runs it.
+func TestSoakEveryIntervalIsVisibleExactlyOnce(t *testing.T) { //nolint:paralleltest // it measures its own faults
+	if os.Getenv("SOAK") != "true" {
+		t.Skip("a long random walk: run make soak")
+	}
+	prove(t, setting("TRANCHE_MODEL_CHECKS", 150), setting("TRANCHE_MODEL_STEPS", 40))
 }

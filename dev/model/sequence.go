@@ -23,10 +23,8 @@ type sequence struct {
 	h      *harness
 	team   int64
 	key    string
-	base   string
 	export string
 	first  time.Time // start of the first interval
-	log    []string
 }
 
 // newSequence makes a team with a row that stays in the first interval, and an hourly export.

@@ -23,7 +23,7 @@ import (
 
 // settleTimeout is how long everything may take to come to rest once there are no more faults.
 const (
-	settleTimeout = 150 * time.Second
+	settleTimeout = 100 * time.Second
 	settlePoll    = 100 * time.Millisecond
 )
 
@@ -34,15 +34,19 @@ func (s *sequence) settle(ctx context.Context) error {
 	defer cancel()
 	tick := time.NewTicker(settlePoll)
 	defer tick.Stop()
+	var last string
 	for {
 		busy, err := s.busy(ctx)
+		if busy != "" {
+			last = busy
+		}
 		if err == nil && busy == "" {
 			s.h.faults.disarm() // those that nobody came by
 			return s.check(ctx)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("nothing settles: %s: %w", busy, errors.Join(err, ctx.Err()))
+			return fmt.Errorf("nothing settles: %s: %w", last, errors.Join(err, ctx.Err()))
 		case <-tick.C:
 		}
 	}

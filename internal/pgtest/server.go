@@ -57,22 +57,22 @@ func (s *Server) Run(m *testing.M) int {
 
 // Database creates an empty database, which is dropped after the test, and returns its URL. Without PostgreSQL the test
 // is skipped, or fails when the environment has CI=true.
-func (s *Server) Database(t testing.TB) string {
-	t.Helper()
+func (s *Server) Database(tb testing.TB) string {
+	tb.Helper()
 	s.once.Do(func() { s.err = s.start() })
 	if errors.Is(s.err, errNoServer) && os.Getenv("CI") != "true" {
-		t.Skipf("SKIPPED, NOT TESTED ON POSTGRESQL: %v", s.err)
+		tb.Skipf("SKIPPED, NOT TESTED ON POSTGRESQL: %v", s.err)
 	}
 	if s.err != nil {
-		t.Fatalf("start PostgreSQL: %v", s.err)
+		tb.Fatalf("start PostgreSQL: %v", s.err)
 	}
 	name := fmt.Sprintf("test_%d", s.number.Add(1))
 	if err := s.execute("CREATE DATABASE " + name); err != nil {
-		t.Fatalf("create database: %v", err)
+		tb.Fatalf("create database: %v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.execute("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
-			t.Errorf("drop database: %v", err)
+			tb.Errorf("drop database: %v", err)
 		}
 	})
 	return s.url(name)

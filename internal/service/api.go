@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"tranche/api"
 	"tranche/internal/telemetry"
@@ -40,7 +39,7 @@ func (p Parts) API(o APIOptions) (*api.Server, error) {
 		Ready: func(ctx context.Context) error {
 			return errors.Join(outage("database", p.DB.Ping(ctx)), outage("temporal", uses.Workflows.Healthy(ctx)))
 		},
-		Scrape: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}), Metrics: p.Metrics, Log: p.Log, Now: time.Now,
+		Scrape: telemetry.Handler(o.Registry), Metrics: p.Metrics, Log: p.Log, Now: time.Now,
 		CursorKey: cursorKey, TemporalUI: o.TemporalUI, TrustedProxies: o.TrustedProxies,
 	}, nil
 }

@@ -108,13 +108,13 @@ func (s *staging) open(ctx context.Context) error {
 	if err := s.job.Journal.Record(ctx, ref); err != nil {
 		return err
 	}
-	if _, err := s.client.change(ctx, Op{Name: "open", Group: s.group}); err != nil {
+	if err := s.client.change(ctx, Op{Name: "open", Group: s.group}); err != nil {
 		return err
 	}
 	if err := s.job.Journal.Record(ctx, ref); err != nil {
 		return err
 	}
-	_, err := s.client.change(ctx, Op{Name: "replace", Group: s.group, Staged: s.own()})
+	err := s.client.change(ctx, Op{Name: "replace", Group: s.group, Staged: s.own()})
 	s.opened = err == nil
 	return err
 }
@@ -129,7 +129,7 @@ type file struct {
 // Finish is the objects.File's.
 func (f *file) Finish(ctx context.Context) (json.RawMessage, error) {
 	op := Op{Name: "stage", Group: f.staging.group, Staged: f.name, Body: f.Bytes()}
-	if _, err := f.staging.client.change(ctx, op); err != nil {
+	if err := f.staging.client.change(ctx, op); err != nil {
 		return nil, err
 	}
 	return json.Marshal(f.name)
@@ -165,7 +165,7 @@ func (d *Destination) publish(
 	if err != nil || seen.Found && bytes.Equal(seen.Body, body) {
 		return err
 	}
-	if _, err := d.client.change(ctx, Op{Name: "abort", Group: removalsOf(run)}); err != nil {
+	if err := d.client.change(ctx, Op{Name: "abort", Group: removalsOf(run)}); err != nil {
 		return err
 	}
 	group := groupOf(run)
@@ -177,7 +177,7 @@ func (d *Destination) publish(
 		return err
 	}
 	for name, key := range waiting {
-		if _, err := d.client.change(ctx, Op{Name: "publish", Group: group, Staged: name, Key: key}); err != nil {
+		if err := d.client.change(ctx, Op{Name: "publish", Group: group, Staged: name, Key: key}); err != nil {
 			return err
 		}
 	}
@@ -194,8 +194,7 @@ func (d *Destination) publish(
 			}
 		}
 	}
-	_, err = d.client.change(ctx, Op{Name: "manifest", Group: group, Key: manifest, Body: body})
-	return err
+	return d.client.change(ctx, Op{Name: "manifest", Group: group, Key: manifest, Body: body})
 }
 
 // waiting returns what is still to be published, by its name in the group.
@@ -226,8 +225,7 @@ func (d *Destination) waiting(ctx context.Context, group string, staged []destin
 }
 
 func (d *Destination) trash(ctx context.Context, group, key string) error {
-	_, err := d.client.change(ctx, Op{Name: "trash", Group: group, Key: key})
-	return err
+	return d.client.change(ctx, Op{Name: "trash", Group: group, Key: key})
 }
 
 // remove is the commit of an interval without rows.
@@ -236,11 +234,11 @@ func (d *Destination) remove(ctx context.Context, run destinations.Run, manifest
 		return d.ping(ctx)
 	}
 	removals := removalsOf(run)
-	if _, err := d.client.change(ctx, Op{Name: "abort", Group: removals}); err != nil {
+	if err := d.client.change(ctx, Op{Name: "abort", Group: removals}); err != nil {
 		return err
 	}
 	group := removals + "/" + rand.Text()
-	if _, err := d.client.change(ctx, Op{Name: "open", Group: group}); err != nil {
+	if err := d.client.change(ctx, Op{Name: "open", Group: group}); err != nil {
 		return err
 	}
 	seen, err := d.client.do(ctx, Op{Name: "stat", Key: manifest})
@@ -258,12 +256,11 @@ func (d *Destination) remove(ctx context.Context, run destinations.Run, manifest
 		return batch.Errorf(batch.CodeSuperseded, nil, "%q belongs to another run", manifest)
 	}
 	for _, key := range append([]string{manifest}, keysOf(previous)...) {
-		if _, err := d.client.change(ctx, Op{Name: "trash", Group: group, Key: key, Of: last}); err != nil {
+		if err := d.client.change(ctx, Op{Name: "trash", Group: group, Key: key, Of: last}); err != nil {
 			return err
 		}
 	}
-	_, err = d.client.change(ctx, Op{Name: "abort", Group: group})
-	return err
+	return d.client.change(ctx, Op{Name: "abort", Group: group})
 }
 
 func keysOf(d *batch.Delivery) []string {
@@ -288,13 +285,14 @@ func (d *Destination) Abort(ctx context.Context, refs []destinations.Ref) error 
 func (d *Destination) Close() error { return nil }
 
 // change is do, for what changes something.
-func (c Client) change(ctx context.Context, op Op) (Reply, error) {
+func (c Client) change(ctx context.Context, op Op) error {
 	if c.At != nil {
 		if err := c.At(ctx, op.Name+" "+op.Key+op.Staged); err != nil {
-			return Reply{}, err
+			return err
 		}
 	}
-	return c.do(ctx, op)
+	_, err := c.do(ctx, op)
+	return err
 }
 
 func (c Client) do(ctx context.Context, op Op) (Reply, error) {

@@ -119,7 +119,8 @@ func (w *World) apply(op Op) (Reply, error) {
 		o, ok := w.visible[op.Key]
 		return Reply{Found: ok, Group: o.Group, Body: o.Body}, nil
 	case "abort":
-		return Reply{}, w.abort(op.Group)
+		w.abort(op.Group)
+		return Reply{}, nil
 	case "open":
 		return Reply{}, w.open(op.Group)
 	}
@@ -135,7 +136,8 @@ func (w *World) apply(op Op) (Reply, error) {
 		g.staged[op.Staged] = op.Body
 		return Reply{}, nil
 	case "replace":
-		return Reply{}, g.replace(op.Staged)
+		g.replace(op.Staged)
+		return Reply{}, nil
 	case "has":
 		body, ok := g.staged[op.Staged]
 		return Reply{Found: ok, Body: body}, nil
@@ -172,7 +174,7 @@ func (w *World) open(name string) error {
 }
 
 // abort fences every group whose name begins with prefix, and remembers that it did.
-func (w *World) abort(prefix string) error {
+func (w *World) abort(prefix string) {
 	found := false
 	for name, g := range w.groups {
 		if name == prefix || strings.HasPrefix(name, prefix+"/") {
@@ -182,18 +184,16 @@ func (w *World) abort(prefix string) error {
 	if !found {
 		w.groups[prefix] = &group{aborted: true}
 	}
-	return nil
 }
 
 // replace drops what earlier attempts staged for a split: own is "split-attempt/".
-func (g *group) replace(own string) error {
+func (g *group) replace(own string) {
 	split, _, _ := strings.Cut(own, "-")
 	for name := range g.staged {
 		if strings.HasPrefix(name, split+"-") && !strings.HasPrefix(name, own) {
 			delete(g.staged, name)
 		}
 	}
-	return nil
 }
 
 func (w *World) show(key string, o Object) {
