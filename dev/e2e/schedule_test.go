@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/client"
-
 	"tranche/batch"
 )
 
@@ -156,20 +155,21 @@ func TestACancelledBackfillStopsWithItsRuns(t *testing.T) {
 	require.NoDirExists(t, filepath.Join(s.ExportsDir(), "held"))
 
 	// While another backfill runs to its end, nothing comes back to life.
-	before := [][]apiRun{s.runs(export), s.runs(held)}
+	first, second := s.runs(export), s.runs(held)
 	other := s.create(fileExport("other", "hour", "other"))
 	s.completed(other, s.backfill(other, bounds[0], epoch.Add(10*time.Hour).Format(time.RFC3339)), workPatience)
-	require.Equal(t, before, [][]apiRun{s.runs(export), s.runs(held)})
+	require.Equal(t, first, s.runs(export))
+	require.Equal(t, second, s.runs(held))
 	readDelivered(t, s.ExportsDir())
 	swept(t, s.ExportsDir())
 }
 
-func (c *inProcess) cancelBackfill(export, backfill uuid.UUID) {
-	c.t.Helper()
+func (s *inProcess) cancelBackfill(export, backfill uuid.UUID) {
+	s.t.Helper()
 	var answer struct{ Cancelled bool }
-	c.do(http.MethodPost, at(export)+"/backfills/"+backfill.String()+"/cancel", nil, &answer)
-	require.True(c.t, answer.Cancelled)
-	require.Equal(c.t, "Cancelled", c.getBackfill(export, backfill).Status)
+	s.do(http.MethodPost, at(export)+"/backfills/"+backfill.String()+"/cancel", nil, &answer)
+	require.True(s.t, answer.Cancelled)
+	require.Equal(s.t, "Cancelled", s.getBackfill(export, backfill).Status)
 }
 
 // requireCancelled waits until Temporal has closed everything of the export, and checks that the API agrees.
@@ -189,8 +189,7 @@ func (s *inProcess) requireCancelled(export, backfill uuid.UUID) {
 			require.FailNow(s.t, "a run is neither whole nor cancelled", "%+v", r)
 		}
 	}
-	var again apiError
-	again = s.refused(http.StatusBadRequest, http.MethodPost, at(export)+"/backfills/"+backfill.String()+"/cancel", nil)
+	again := s.refused(http.StatusBadRequest, http.MethodPost, at(export)+"/backfills/"+backfill.String()+"/cancel", nil)
 	require.Contains(s.t, again.Detail, "Cancelled")
 }
 

@@ -11,8 +11,9 @@ import (
 	"strconv"
 	"strings"
 
-	"tranche/dev/lockfile"
 	"tranche/storage"
+
+	"tranche/dev/lockfile"
 )
 
 // layout is the version of the data directory's layout; a larger one was made by a newer binary.

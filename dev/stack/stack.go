@@ -14,13 +14,10 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
-
 	"tranche/activities"
 	"tranche/api"
 	"tranche/destinations"
 	"tranche/destinations/file"
-	"tranche/dev/duckdb"
-	"tranche/dev/temporal"
 	"tranche/internal/auth"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
@@ -28,6 +25,9 @@ import (
 	"tranche/storage"
 	"tranche/storage/sqlite"
 	"tranche/workflows"
+
+	"tranche/dev/duckdb"
+	"tranche/dev/temporal"
 )
 
 // Options say how the stack runs.
@@ -123,7 +123,7 @@ type Stack struct {
 // Start starts the stack and returns when it is ready. What was started is stopped again when it fails.
 func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	s := &Stack{options: o, served: make(chan error, 1)}
-	defer func() {
+	defer func() { //nolint:contextcheck // it must stop, also when ctx is over
 		if err != nil {
 			err = errors.Join(err, s.Stop())
 		}
@@ -143,7 +143,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	if err := s.openTemporal(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.serve(); err != nil {
+	if err := s.serve(); err != nil { //nolint:contextcheck // what it starts outlives ctx
 		return nil, err
 	}
 	return s, nil

@@ -12,8 +12,9 @@ import (
 	"os/signal"
 	"syscall"
 
-	"tranche/dev/stack"
 	"tranche/internal/telemetry"
+
+	"tranche/dev/stack"
 )
 
 func main() {
@@ -88,7 +89,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	s, err := stack.Start(ctx, o.Options)
 	if s != nil {
-		defer func() { err = errors.Join(err, s.Stop()) }()
+		defer func() { err = errors.Join(err, s.Stop()) }() //nolint:contextcheck // it stops when ctx is over
 	}
 	if d != nil {
 		err = errors.Join(err, d.forget())
