@@ -79,6 +79,8 @@ func (s *Server) routes() []route {
 		{http.MethodGet, exports, auth.ScopeRead, s.listExports},
 		{http.MethodPost, exports, auth.ScopeWrite, s.createExport},
 		{http.MethodGet, export, auth.ScopeRead, s.getExport},
+		{http.MethodPut, export, auth.ScopeWrite, s.putExport},
+		{http.MethodPatch, export, auth.ScopeWrite, s.patchExport},
 		{http.MethodDelete, export, auth.ScopeWrite, s.deleteExport},
 		{http.MethodPost, export + "/pause", auth.ScopeWrite, s.pauseExport},
 		{http.MethodPost, export + "/unpause", auth.ScopeWrite, s.unpauseExport},
