@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -58,20 +59,42 @@ func (p Precondition) Check(e batch.Export) error {
 	}
 }
 
+// updateTries is how often a change is made anew because somebody else was faster.
+const updateTries = 5
+
+// errMoved ends an update of an export that somebody changed since it was read.
+var errMoved = errors.New("the export was changed")
+
 // Update changes an export and then its schedule. Runs under way keep the definition that they began with.
 func (s *Exports) Update(
 	ctx context.Context, teamID, userID int64, id uuid.UUID, match Precondition, c Change,
 ) (batch.Export, error) {
-	return s.change(ctx, teamID, id, func(e *batch.Export) error {
-		if err := match.Check(*e); err != nil {
-			return err
+	for range updateTries {
+		before, err := s.Get(ctx, teamID, id)
+		if err == nil {
+			err = match.Check(before)
 		}
-		if err := s.apply(e, c); err != nil {
-			return err
+		if err != nil {
+			return batch.Export{}, err
 		}
-		e.LastModifiedBy = userID
-		return nil
-	})
+		// Settings are checked outside of the transaction: names of hosts are looked up.
+		after := before
+		if err := s.apply(&after, c); err != nil {
+			return batch.Export{}, err
+		}
+		after.LastModifiedBy = userID
+		e, err := s.change(ctx, teamID, id, func(e *batch.Export) error {
+			if e.Revision != before.Revision {
+				return errMoved
+			}
+			*e = after
+			return nil
+		})
+		if !errors.Is(err, errMoved) {
+			return e, err
+		}
+	}
+	return batch.Export{}, &Problem{Kind: Conflict, Code: "conflict", Detail: "The batch export is being changed by others. Please try again."}
 }
 
 // apply changes e. The first problem is returned, in the order of exportOf.
