@@ -34,6 +34,8 @@ type Activities struct {
 // Store is what the activities need of the database.
 type Store interface {
 	ExportByID(ctx context.Context, id uuid.UUID) (batch.Export, error)
+	// ExportAt returns the definition as it was at the revision.
+	ExportAt(ctx context.Context, id uuid.UUID, revision int64) (batch.Export, error)
 
 	BeginRun(ctx context.Context, r batch.Run) (batch.Run, bool, error)
 	RunByID(ctx context.Context, id uuid.UUID) (batch.Run, error)
@@ -144,13 +146,13 @@ type delivery struct {
 	query  query.Query
 }
 
-// load reads the definition of a run from the database.
+// load reads from the database the definition with which a run began: later changes are for later runs.
 func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error) {
 	r, err := a.Store.RunByID(ctx, runID)
 	if err != nil {
 		return delivery{}, err
 	}
-	e, err := a.Store.ExportByID(ctx, r.ExportID)
+	e, err := a.Store.ExportAt(ctx, r.ExportID, r.Revision)
 	if err != nil {
 		return delivery{}, err
 	}

@@ -78,6 +78,12 @@ func (a *Activities) begin(ctx context.Context, in BeginInput) (Begun, error) {
 	if err != nil {
 		return Begun{}, err
 	}
+	if !created && r.Revision != e.Revision { // the definition changed since the run began
+		if e, err = a.Store.ExportAt(ctx, r.ExportID, r.Revision); err != nil {
+			return Begun{}, err
+		}
+	}
+	interval = r.Interval
 	if created {
 		a.say(r, batch.LogInfo, fmt.Sprintf("Starting batch export for range %s.", interval))
 	}
@@ -103,6 +109,9 @@ func (a *Activities) intervalOf(ctx context.Context, e batch.Export, in BeginInp
 	calendar, err := e.Calendar()
 	if err != nil {
 		return batch.Interval{}, "", err
+	}
+	if first := e.FirstInterval; first != nil && first.End.Equal(*in.Nominal) {
+		return *first, "", nil
 	}
 	if calendar.Aligned(*in.Nominal) {
 		return calendar.Before(*in.Nominal), "", nil

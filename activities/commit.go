@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -134,7 +135,69 @@ func (a *Activities) fence(ctx context.Context, d delivery, destination destinat
 	if err != nil || len(others) == 0 {
 		return err
 	}
-	return a.abort(ctx, destination, others)
+	staged, err := a.byRevision(ctx, others)
+	if err != nil {
+		return err
+	}
+	for revision, entries := range staged {
+		if revision == d.run.Revision {
+			err = a.abort(ctx, destination, entries)
+		} else {
+			err = a.abortAt(ctx, d.export.ID, revision, entries)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newest stands for the newest revision: that of entries whose run is gone.
+const newest = 0
+
+// byRevision groups journal entries of one export by the definition that they were staged with.
+func (a *Activities) byRevision(ctx context.Context, entries []destinations.Journaled) (map[int64][]destinations.Journaled, error) {
+	revisions, groups := map[uuid.UUID]int64{}, map[int64][]destinations.Journaled{}
+	for _, entry := range entries {
+		revision, known := revisions[entry.RunID]
+		if !known {
+			r, err := a.Store.RunByID(ctx, entry.RunID)
+			if err != nil && !errors.Is(err, batch.ErrNotFound) {
+				return nil, err
+			}
+			revision = newest
+			if err == nil {
+				revision = r.Revision
+			}
+			revisions[entry.RunID] = revision
+		}
+		groups[revision] = append(groups[revision], entry)
+	}
+	return groups, nil
+}
+
+// abortAt is abort with the destination as the export had it at the revision.
+func (a *Activities) abortAt(ctx context.Context, exportID uuid.UUID, revision int64, entries []destinations.Journaled) error {
+	var e batch.Export
+	var err error
+	if revision == newest {
+		e, err = a.Store.ExportByID(ctx, exportID)
+	} else {
+		e, err = a.Store.ExportAt(ctx, exportID, revision)
+	}
+	if err != nil {
+		return err
+	}
+	plugin, ok := a.Plugins.Plugin(e.Destination.Type)
+	if !ok {
+		return batch.Errorf(batch.CodeDestinationClosed, nil, "this server has no destination of type %q", e.Destination.Type)
+	}
+	destination, err := open(ctx, plugin, e.Destination.Config)
+	if err != nil {
+		return err
+	}
+	defer a.close(destination, batch.Run{})
+	return a.abort(ctx, destination, entries)
 }
 
 // abort throws away what the journal entries name, and forgets them.

@@ -2,12 +2,12 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
-	"tranche/batch"
 	"tranche/destinations"
 )
 
@@ -27,6 +27,8 @@ type SweepStore interface {
 	PostponeRefs(ctx context.Context, ids []int64, until time.Time) error
 	// DeletePlans removes what is known of the splits of runs that were over before the time.
 	DeletePlans(ctx context.Context, finishedBefore time.Time, limit int) (int64, error)
+	// DeleteRevisions removes replaced definitions that no run needs any more.
+	DeleteRevisions(ctx context.Context, supersededBefore time.Time, limit int) (int64, error)
 }
 
 const (
@@ -37,6 +39,8 @@ const (
 	// planRetention is how long the plans of runs that are over are kept: the next run of an interval learns from them
 	// what one that died in its commit may have published.
 	planRetention = 7 * 24 * time.Hour
+	// revisionRetention is how long a replaced definition is kept at least: a run may be about to begin with it.
+	revisionRetention = time.Hour
 )
 
 // Sweep removes what dangles. One destination that does not answer does not keep the others from being swept.
@@ -58,8 +62,10 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 			}
 		}
 	}
-	_, err = s.Store.DeletePlans(ctx, s.Activities.Now().Add(-planRetention), sweepLimit)
-	return err
+	now := s.Activities.Now()
+	_, err = s.Store.DeletePlans(ctx, now.Add(-planRetention), sweepLimit)
+	_, revisionsErr := s.Store.DeleteRevisions(ctx, now.Add(-revisionRetention), sweepLimit)
+	return errors.Join(err, revisionsErr)
 }
 
 func (s *Sweeper) postpone(ctx context.Context, entries []destinations.Journaled) error {
@@ -73,18 +79,14 @@ func (s *Sweeper) postpone(ctx context.Context, entries []destinations.Journaled
 func (s *Sweeper) sweepExport(ctx context.Context, id uuid.UUID, entries []destinations.Journaled) error {
 	ctx, cancel := context.WithTimeout(ctx, s.Activities.Limits.Short)
 	defer cancel()
-	e, err := s.Activities.Store.ExportByID(ctx, id)
+	staged, err := s.Activities.byRevision(ctx, entries)
 	if err != nil {
 		return err
 	}
-	plugin, ok := s.Activities.Plugins.Plugin(e.Destination.Type)
-	if !ok {
-		return batch.Errorf(batch.CodeDestinationClosed, nil, "this server has no destination of type %q", e.Destination.Type)
+	for revision, entries := range staged {
+		if err := s.Activities.abortAt(ctx, id, revision, entries); err != nil {
+			return err
+		}
 	}
-	destination, err := open(ctx, plugin, e.Destination.Config)
-	if err != nil {
-		return err
-	}
-	defer s.Activities.close(destination, batch.Run{})
-	return s.Activities.abort(ctx, destination, entries)
+	return nil
 }

@@ -31,13 +31,19 @@ func places(t *testing.T, w *world) []place {
 	backfill := w.call(t, http.MethodPost, backfillsOf(id), bounds).text("backfill_id")
 	e, runs, backfills := "/batch_exports/"+id.String(), "/batch_exports/"+id.String()+"/runs", "/batch_exports/"+id.String()+"/backfills"
 	const (
-		get  = http.MethodGet
-		post = http.MethodPost
+		toFile = `"destination": {"type": "File", "config": {}}`
+		get    = http.MethodGet
+		post   = http.MethodPost
 	)
 	return []place{
 		{get, "/batch_exports", false, "", 200, true},
 		{post, "/batch_exports", true, draft(), 201, true},
 		{get, e, false, "", 200, false},
+		{get, "/batch_exports/test?destination=File", false, "", 200, true},
+		{post, "/batch_exports/run_test_step_new", true, draft(toFile), 200, true},
+		{post, e + "/run_test_step", true, "{}", 400, false}, // its destination has no steps
+		{http.MethodPatch, e, true, "{}", 200, false},
+		{http.MethodPut, e, true, draft(), 200, false},
 		{post, e + "/pause", true, "", 200, false},
 		{post, e + "/unpause", true, "{}", 200, false},
 		{get, e + "/logs", false, "", 200, false},
@@ -102,10 +108,19 @@ func TestWhoMayDoWhat(t *testing.T) {
 			} else if i%2 == 0 {
 				key = allKey
 			}
-			answer := w.callAs(t, key, p.method, prefix+"1"+p.path+"/", p.body)
+			answer := w.callAs(t, key, p.method, prefix+"1"+slashed(p.path), p.body)
 			require.Equal(t, p.status, answer.Code, "%s %s: %s", p.method, p.path, answer.Body)
 		}
 	}
+}
+
+// slashed adds a slash to a path, before its query.
+func slashed(path string) string {
+	path, query, ok := strings.Cut(path, "?")
+	if !ok {
+		return path + "/"
+	}
+	return path + "/?" + query
 }
 
 func TestCredentialsThatAreNotAKey(t *testing.T) {
@@ -157,7 +172,7 @@ func TestIDsThatAreNone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id, some := w.export(t).String(), uuid.NewString()
-	for _, bad := range []string{"x", "1", "test", "%00", "{" + some + "}", "urn:uuid:" + some, strings.ReplaceAll(some, "-", ""), some + "x", some} {
+	for _, bad := range []string{"x", "1", "tests", "%00", "{" + some + "}", "urn:uuid:" + some, strings.ReplaceAll(some, "-", ""), some + "x", some} {
 		for _, path := range []string{
 			bad, bad + "/logs", id + "/runs/" + bad, id + "/runs/" + bad + "/logs", id + "/backfills/" + bad,
 		} {

@@ -119,6 +119,8 @@ func refusalOfProblem(p *app.Problem) *refusal {
 		r = refused(http.StatusConflict, typeInvalid, p.Code, p.Detail)
 	case app.TooMany:
 		r = refused(http.StatusTooManyRequests, typeServer, p.Code, p.Detail)
+	case app.PreconditionFailed:
+		r = refused(http.StatusPreconditionFailed, typeInvalid, p.Code, p.Detail)
 	case app.Unavailable:
 		r = refused(http.StatusServiceUnavailable, typeServer, p.Code, p.Detail)
 	}

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"slices"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -135,6 +134,7 @@ func (s *Server) createExport(c *gin.Context, who caller) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	setETag(c, e)
 	return http.StatusCreated, s.exportBody(e, nil), nil
 }
 
@@ -144,10 +144,18 @@ func (s *Server) getExport(c *gin.Context, who caller) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	e, err := s.Exports.Get(c.Request.Context(), who.teamID, id)
+	match, err := precondition(c)
 	if err != nil {
 		return 0, nil, err
 	}
+	e, err := s.Exports.Get(c.Request.Context(), who.teamID, id)
+	if err == nil {
+		err = match.Check(e)
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	setETag(c, e)
 	bodies, err := s.exportBodies(c.Request.Context(), []batch.Export{e})
 	if err != nil {
 		return 0, nil, err
@@ -161,7 +169,11 @@ func (s *Server) deleteExport(c *gin.Context, who caller) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusNoContent, nil, s.Exports.Delete(c.Request.Context(), who.teamID, who.userID, id)
+	match, err := precondition(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusNoContent, nil, s.Exports.Delete(c.Request.Context(), who.teamID, who.userID, id, match)
 }
 
 type pausedBody struct {
@@ -209,15 +221,15 @@ var models = []batch.Model{batch.ModelEvents, batch.ModelPersons, batch.ModelSes
 func draftOf(f *form, who caller) app.Draft {
 	var d app.Draft
 	d.Name = f.text("name", required, maxName)
-	d.Model = batch.Model(f.choice("model", nullable, func(s string) bool { return slices.Contains(models, batch.Model(s)) }))
+	d.Model = batch.Model(f.choice("model", nullable, isModel))
 	d.Destination = destinationOf(f)
-	d.Interval = f.choice("interval", optional, func(s string) bool { _, ok := batch.ParseFrequency(s); return ok })
+	d.Interval = f.choice("interval", optional, isInterval)
 	d.Paused = f.boolean("paused", optional)
 	f.instant("last_paused_at", nullable, who.zone) // the service knows better when it was paused
 	d.StartAt = f.instant("start_at", nullable, who.zone)
 	d.EndAt = f.instant("end_at", nullable, who.zone)
 	refuseModelFields(f, d.Model)
-	d.Timezone = f.choice("timezone", nullable, func(s string) bool { _, err := batch.LoadLocation(s); return err == nil })
+	d.Timezone = f.choice("timezone", nullable, isTimezone)
 	d.OffsetDay = f.integer("offset_day", nullable)
 	d.OffsetHour = f.integer("offset_hour", nullable)
 	return d
@@ -229,14 +241,19 @@ func destinationOf(f *form) app.DestinationDraft {
 	if f.problem() != nil {
 		return app.DestinationDraft{}
 	}
-	d := app.DestinationDraft{Type: object.choice("type", required, func(string) bool { return true })}
+	d := app.DestinationDraft{Type: object.choice("type", required, anyText)}
 	d.Config = object.object("config", required).fields
+	refuseIntegration(object)
+	return d
+}
+
+// refuseIntegration refuses any integration that is named.
+func refuseIntegration(destination *form) {
 	for _, name := range []string{"integration", "integration_id"} {
-		if value, ok := object.value(name, nullable); ok {
-			object.failIntegration(value)
+		if value, ok := destination.value(name, nullable); ok {
+			destination.failIntegration(value)
 		}
 	}
-	return d
 }
 
 // failIntegration refuses an integration: this server has none, so that no id exists.

@@ -78,7 +78,12 @@ func (s *Server) routes() []route {
 	return []route{
 		{http.MethodGet, exports, auth.ScopeRead, s.listExports},
 		{http.MethodPost, exports, auth.ScopeWrite, s.createExport},
+		{http.MethodGet, exports + "/test", auth.ScopeRead, s.listTestSteps},
+		{http.MethodPost, exports + "/run_test_step_new", auth.ScopeWrite, s.testDraft},
+		{http.MethodPost, export + "/run_test_step", auth.ScopeWrite, s.testExport},
 		{http.MethodGet, export, auth.ScopeRead, s.getExport},
+		{http.MethodPut, export, auth.ScopeWrite, s.putExport},
+		{http.MethodPatch, export, auth.ScopeWrite, s.patchExport},
 		{http.MethodDelete, export, auth.ScopeWrite, s.deleteExport},
 		{http.MethodPost, export + "/pause", auth.ScopeWrite, s.pauseExport},
 		{http.MethodPost, export + "/unpause", auth.ScopeWrite, s.unpauseExport},

@@ -139,6 +139,17 @@ func (w *world) call(t *testing.T, method, path, body string) answer {
 
 func (w *world) callAs(t *testing.T, key, method, path, body string) answer {
 	t.Helper()
+	return w.send(t, w.requestAs(t, key, method, path, body))
+}
+
+// request makes a request with the write key that is not sent yet.
+func (w *world) request(t *testing.T, method, path, body string) *http.Request {
+	t.Helper()
+	return w.requestAs(t, writeKey, method, path, body)
+}
+
+func (w *world) requestAs(t *testing.T, key, method, path, body string) *http.Request {
+	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
@@ -146,7 +157,7 @@ func (w *world) callAs(t *testing.T, key, method, path, body string) answer {
 	if key != "" {
 		r.Header.Set("Authorization", "Bearer "+key)
 	}
-	return w.send(t, r)
+	return r
 }
 
 func (w *world) send(t *testing.T, r *http.Request) answer {
@@ -327,3 +338,6 @@ func (j *journal) Log(entry batch.LogEntry) {
 	defer j.mu.Unlock()
 	j.entries = append(j.entries, entry)
 }
+
+// mustID parses an id that the API gave.
+func mustID(text string) uuid.UUID { return uuid.MustParse(text) }

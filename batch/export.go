@@ -32,6 +32,10 @@ type Export struct {
 	OffsetDay  *int   // 0 = Sunday; weekly only
 	OffsetHour *int   // 0..23; daily and weekly only
 
+	// FirstInterval is the first interval after a change of the calendar: it begins where the last one that was due
+	// before the change ended, so that nothing is left out or delivered twice. Nil = the calendar never changed.
+	FirstInterval *Interval
+
 	StartAt *time.Time // bounds of the schedule; nil = none
 	EndAt   *time.Time
 

@@ -140,3 +140,11 @@ type Journaled struct {
 	Attempt    int
 	Ref        Ref
 }
+
+// A SkippedError says that a step of a connection test does not apply to the settings.
+type SkippedError struct {
+	Reason string // for the customer
+}
+
+// Error returns the reason.
+func (e *SkippedError) Error() string { return e.Reason }

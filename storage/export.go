@@ -16,29 +16,31 @@ import (
 
 // exportRow is a row of the table exports.
 type exportRow struct {
-	ID                uuid.UUID `gorm:"primaryKey"`
-	TeamID            int64
-	Name              string
-	Model             string
-	DestinationType   string
-	IntegrationID     *int64
-	ConfigSealed      []byte
-	ConfigDataKey     []byte
-	ConfigKeyID       string
-	Frequency         string
-	Timezone          string
-	OffsetDay         *int
-	OffsetHour        *int
-	StartAt           *time.Time
-	EndAt             *time.Time
-	Paused            bool
-	LastPausedAt      *time.Time
-	Deleted           bool
-	Revision          int64
-	ScheduledRevision int64
-	CreatedAt         time.Time `gorm:"autoCreateTime:false"`
-	LastUpdatedAt     time.Time
-	LastModifiedBy    int64
+	ID                 uuid.UUID `gorm:"primaryKey"`
+	TeamID             int64
+	Name               string
+	Model              string
+	DestinationType    string
+	IntegrationID      *int64
+	ConfigSealed       []byte
+	ConfigDataKey      []byte
+	ConfigKeyID        string
+	Frequency          string
+	Timezone           string
+	OffsetDay          *int
+	OffsetHour         *int
+	FirstIntervalStart *time.Time
+	FirstIntervalEnd   *time.Time
+	StartAt            *time.Time
+	EndAt              *time.Time
+	Paused             bool
+	LastPausedAt       *time.Time
+	Deleted            bool
+	Revision           int64
+	ScheduledRevision  int64
+	CreatedAt          time.Time `gorm:"autoCreateTime:false"`
+	LastUpdatedAt      time.Time
+	LastModifiedBy     int64
 }
 
 // TableName names the table for GORM.
@@ -60,11 +62,16 @@ func (s *Sealer) exportRowOf(e batch.Export) (exportRow, error) {
 	if err != nil {
 		return exportRow{}, fmt.Errorf("seal settings: %w", err)
 	}
+	var first, last *time.Time
+	if e.FirstInterval != nil {
+		first, last = utcOrNil(&e.FirstInterval.Start), utcOrNil(&e.FirstInterval.End)
+	}
 	return exportRow{
 		ID: e.ID, TeamID: e.TeamID, Name: e.Name, Model: string(e.Model),
 		DestinationType: e.Destination.Type, IntegrationID: e.Destination.Integration,
 		ConfigSealed: envelope.text, ConfigDataKey: envelope.dataKey, ConfigKeyID: envelope.keyID,
 		Frequency: string(e.Frequency), Timezone: e.Timezone, OffsetDay: e.OffsetDay, OffsetHour: e.OffsetHour,
+		FirstIntervalStart: first, FirstIntervalEnd: last,
 		StartAt: utcOrNil(e.StartAt), EndAt: utcOrNil(e.EndAt),
 		Paused: e.Paused, LastPausedAt: utcOrNil(e.LastPausedAt), Deleted: e.Deleted,
 		Revision: e.Revision, ScheduledRevision: e.ScheduledRevision,
@@ -82,11 +89,17 @@ func (s *Sealer) exportOf(r exportRow) (batch.Export, error) {
 	if err := json.Unmarshal(text, &config); err != nil {
 		return batch.Export{}, fmt.Errorf("export %s: decode settings: %w", r.ID, err)
 	}
+	var first *batch.Interval
+	if r.FirstIntervalStart != nil && r.FirstIntervalEnd != nil {
+		i := interval(*r.FirstIntervalStart, *r.FirstIntervalEnd)
+		first = &i
+	}
 	return batch.Export{
 		ID: r.ID, TeamID: r.TeamID, Name: r.Name, Model: batch.Model(r.Model),
 		Destination: batch.Destination{Type: r.DestinationType, Config: config, Integration: r.IntegrationID},
 		Frequency:   batch.Frequency(r.Frequency), Timezone: r.Timezone, OffsetDay: r.OffsetDay, OffsetHour: r.OffsetHour,
-		StartAt: utcOrNil(r.StartAt), EndAt: utcOrNil(r.EndAt),
+		FirstInterval: first,
+		StartAt:       utcOrNil(r.StartAt), EndAt: utcOrNil(r.EndAt),
 		Paused: r.Paused, LastPausedAt: utcOrNil(r.LastPausedAt), Deleted: r.Deleted,
 		Revision: r.Revision, ScheduledRevision: r.ScheduledRevision,
 		CreatedAt: utc(r.CreatedAt), LastUpdatedAt: utc(r.LastUpdatedAt), LastModifiedBy: r.LastModifiedBy,
@@ -204,6 +217,9 @@ func (db *DB) UpdateExport(
 			updated, err = db.sealer.exportOf(row)
 			return err
 		} else if err != nil {
+			return err
+		}
+		if err := supersede(tx, row, db.instant()); err != nil {
 			return err
 		}
 		after.ID, after.TeamID, after.CreatedAt = row.ID, row.TeamID, row.CreatedAt

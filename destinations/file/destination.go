@@ -1,11 +1,7 @@
 package file
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"errors"
-	"io/fs"
 	"path"
 	"path/filepath"
 	"strconv"
@@ -24,48 +20,6 @@ type destination struct {
 	folder
 	config Config
 	at     func(ctx context.Context, point string) error // see Server
-}
-
-// writeStep is the step of the connection test.
-var writeStep = destinations.Step{
-	Name:        "Check that the folder can be written",
-	Description: "Create a file in the folder of exports, read it back and delete it.",
-}
-
-// Checks is the Destination's.
-func (d *destination) Checks() []destinations.Check {
-	return []destinations.Check{{Name: writeStep.Name, Description: writeStep.Description, Run: d.checkWritable}}
-}
-
-// checkWritable creates, reads back and deletes a file.
-func (d *destination) checkWritable(ctx context.Context) error {
-	if err := d.reach(ctx, "check"); err != nil {
-		return err
-	}
-	const what = "the folder of exports"
-	if err := d.makeAll(stagingFolder); err != nil {
-		return classify(err, what)
-	}
-	name, body := path.Join(stagingFolder, ".check-"+rand.Text()), []byte(rand.Text())
-	if err := d.writeFile(name, body); err != nil {
-		return classify(errors.Join(err, d.discardFile(name)), what)
-	}
-	read, err := d.ReadFile(name)
-	if err = errors.Join(err, d.Remove(name)); err != nil {
-		return classify(err, what)
-	}
-	if !bytes.Equal(read, body) {
-		return batch.Errorf(batch.CodeVerification, nil, "%s: a file reads back as %d bytes, %d were written", what, len(read), len(body))
-	}
-	return nil
-}
-
-// discardFile removes a file that may not exist.
-func (d *destination) discardFile(name string) error {
-	if err := d.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // Stage is the Destination's.

@@ -45,7 +45,7 @@ func Plugin(server Server) destinations.Plugin {
 			return objects.Columns(model)
 		},
 		MaxSplits: func(c Config) int { return c.Splits() },
-		Steps:     []destinations.Step{writeStep},
+		Steps:     stepsOf(),
 		Open: func(_ context.Context, c Config) (destinations.Destination, error) {
 			return server.open(c)
 		},

@@ -33,8 +33,7 @@ func (s *Exports) exportOf(d Draft) (batch.Export, error) {
 		return e, invalid("model", codeInvalid, "The model '%s' is not available on this server.", e.Model)
 	}
 	if d.Paused {
-		now := s.Now().UTC()
-		e.LastPausedAt = &now
+		s.setPaused(&e, true)
 	}
 	return e, nil
 }
@@ -45,14 +44,23 @@ func (s *Exports) destinationOf(d DestinationDraft) (batch.Destination, error) {
 	if !ok {
 		return batch.Destination{}, invalid("destination__type", codeChoice, "%q is not a valid choice.", d.Type)
 	}
-	config, err := plugin.Parse(d.Config, nil)
-	if bad, ok := errors.AsType[*destinations.ConfigError](err); ok {
-		return batch.Destination{}, invalid("destination", codeInvalid, "%s", bad.Detail)
-	}
+	config, err := parse(plugin, d.Config, nil)
 	if err != nil {
-		return batch.Destination{}, fmt.Errorf("parse destination settings: %w", err)
+		return batch.Destination{}, err
 	}
 	return batch.Destination{Type: d.Type, Config: config, Integration: d.Integration}, nil
+}
+
+// parse lays settings over the stored ones and checks them.
+func parse(plugin destinations.Plugin, sent, stored map[string]any) (map[string]any, error) {
+	config, err := plugin.Parse(sent, stored)
+	if bad, ok := errors.AsType[*destinations.ConfigError](err); ok {
+		return nil, invalid("destination", codeInvalid, "%s", bad.Detail)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("parse destination settings: %w", err)
+	}
+	return config, nil
 }
 
 // setCalendar validates interval, timezone and offsets, and sets them.

@@ -105,8 +105,8 @@ func (s *Exports) Pause(ctx context.Context, teamID, userID int64, id uuid.UUID)
 		if e.Paused {
 			return batch.ErrUnchanged
 		}
-		now := s.Now().UTC().Truncate(time.Microsecond)
-		e.Paused, e.LastPausedAt, e.LastModifiedBy = true, &now, userID
+		s.setPaused(e, true)
+		e.LastModifiedBy = userID
 		return nil
 	})
 }
@@ -119,7 +119,8 @@ func (s *Exports) Unpause(ctx context.Context, teamID, userID int64, id uuid.UUI
 			return batch.ErrUnchanged
 		}
 		pausedAt = e.LastPausedAt
-		e.Paused, e.LastModifiedBy = false, userID
+		s.setPaused(e, false)
+		e.LastModifiedBy = userID
 		return nil
 	})
 	if err != nil || !backfill || pausedAt == nil {
@@ -129,8 +130,11 @@ func (s *Exports) Unpause(ctx context.Context, teamID, userID int64, id uuid.UUI
 }
 
 // Delete hides the export, stops its schedule and cancels its backfills and runs. Its runs stay in the database.
-func (s *Exports) Delete(ctx context.Context, teamID, userID int64, id uuid.UUID) error {
+func (s *Exports) Delete(ctx context.Context, teamID, userID int64, id uuid.UUID, match Precondition) error {
 	e, err := s.Store.UpdateExport(ctx, teamID, id, func(e *batch.Export) error {
+		if err := match.Check(*e); err != nil {
+			return err
+		}
 		e.Deleted, e.Paused, e.LastModifiedBy = true, true, userID
 		return nil
 	})

@@ -7,11 +7,12 @@ type Kind int
 
 // The kinds.
 const (
-	Invalid     Kind = iota + 1 // the request is wrong
-	NotFound                    // there is no such thing for this caller
-	Conflict                    // the request collides with something under way
-	TooMany                     // a limit is reached
-	Unavailable                 // a service that we need does not answer: try again
+	Invalid            Kind = iota + 1 // the request is wrong
+	NotFound                           // there is no such thing for this caller
+	Conflict                           // the request collides with something under way
+	TooMany                            // a limit is reached
+	Unavailable                        // a service that we need does not answer: try again
+	PreconditionFailed                 // the caller knows an older state than there is
 )
 
 // A Problem is a refusal that the caller can understand. Nothing was changed.

@@ -1,0 +1,108 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/gin-gonic/gin"
+
+	"tranche/batch"
+	"tranche/internal/app"
+)
+
+// patchExport changes the fields that are sent.
+func (s *Server) patchExport(c *gin.Context, who caller) (int, any, error) {
+	return s.updateExport(c, who, false)
+}
+
+// putExport replaces an export. Settings that are not sent are kept all the same: they may be secret.
+func (s *Server) putExport(c *gin.Context, who caller) (int, any, error) {
+	return s.updateExport(c, who, true)
+}
+
+func (s *Server) updateExport(c *gin.Context, who caller, replace bool) (int, any, error) {
+	id, err := pathID(c, "id")
+	if err != nil {
+		return 0, nil, err
+	}
+	match, err := precondition(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	stored, err := s.Exports.Get(c.Request.Context(), who.teamID, id)
+	if err != nil {
+		return 0, nil, err
+	}
+	f, err := decode(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	change := changeOf(f, who, stored.Model, replace)
+	if err := f.problem(); err != nil {
+		return 0, nil, err
+	}
+	e, err := s.Exports.Update(c.Request.Context(), who.teamID, who.userID, id, match, change)
+	if err != nil {
+		return 0, nil, err
+	}
+	bodies, err := s.exportBodies(c.Request.Context(), []batch.Export{e})
+	if err != nil {
+		return 0, nil, err
+	}
+	setETag(c, e)
+	return http.StatusOK, bodies[0], nil
+}
+
+// changeOf reads a change from the form, in the order in which problems are told. Unknown fields are ignored.
+func changeOf(f *form, who caller, stored batch.Model, replace bool) app.Change {
+	must := optional
+	if replace {
+		must = required
+	}
+	c := app.Change{Replace: replace}
+	c.Name = sent(f, "name", f.text("name", must, maxName))
+	c.Model = sent(f, "model", batch.Model(f.choice("model", nullable, isModel)))
+	c.Destination = sent(f, "destination", destinationChangeOf(f, must))
+	c.Interval = sent(f, "interval", f.choice("interval", must, isInterval))
+	c.Paused = sent(f, "paused", f.boolean("paused", optional))
+	f.instant("last_paused_at", nullable, who.zone)
+	c.StartAt = sent(f, "start_at", f.instant("start_at", nullable, who.zone))
+	c.EndAt = sent(f, "end_at", f.instant("end_at", nullable, who.zone))
+	if c.Model.Value != "" {
+		stored = c.Model.Value
+	}
+	refuseModelFields(f, stored)
+	c.Timezone = sent(f, "timezone", f.choice("timezone", nullable, isTimezone))
+	c.OffsetDay = sent(f, "offset_day", f.integer("offset_day", nullable))
+	c.OffsetHour = sent(f, "offset_hour", f.integer("offset_hour", nullable))
+	return c
+}
+
+// sent says whether the form has the field.
+func sent[T any](f *form, name string, value T) app.Sent[T] {
+	_, ok := f.fields[name]
+	return app.Sent[T]{Value: value, Is: ok}
+}
+
+// destinationChangeOf reads the destination of a change.
+func destinationChangeOf(f *form, must need) app.DestinationChange {
+	if _, ok := f.fields["destination"]; !ok && must != required {
+		return app.DestinationChange{}
+	}
+	object := f.object("destination", must)
+	if f.problem() != nil {
+		return app.DestinationChange{}
+	}
+	d := app.DestinationChange{Type: object.choice("type", must, anyText)}
+	d.Config = object.object("config", must).fields
+	refuseIntegration(object)
+	return d
+}
+
+func isModel(s string) bool { return slices.Contains(models, batch.Model(s)) }
+
+func isInterval(s string) bool { _, ok := batch.ParseFrequency(s); return ok }
+
+func isTimezone(s string) bool { _, err := batch.LoadLocation(s); return err == nil }
+
+func anyText(string) bool { return true }

@@ -1,0 +1,239 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tranche/batch"
+	"tranche/destinations"
+)
+
+// A Sent is a field that a caller may have sent.
+type Sent[T any] struct {
+	Value T
+	Is    bool // false: it was not sent, Value means nothing
+}
+
+// SentValue is a field that was sent.
+func SentValue[T any](value T) Sent[T] { return Sent[T]{Value: value, Is: true} }
+
+// A Change is what a caller wants an export to become. What was not sent stays, with the exceptions of Replace.
+type Change struct {
+	Name        Sent[string]
+	Model       Sent[batch.Model] // empty = as it is
+	Destination Sent[DestinationChange]
+	Interval    Sent[string]
+	Timezone    Sent[string] // empty = UTC
+	OffsetDay   Sent[*int]
+	OffsetHour  Sent[*int]
+	StartAt     Sent[*time.Time]
+	EndAt       Sent[*time.Time]
+	Paused      Sent[bool]
+	// Replace marks a PUT: the required settings of the destination must be there, but for secrets, and a timezone and
+	// offsets that were not sent get their defaults.
+	Replace bool
+}
+
+// A DestinationChange is a change of a destination: settings are laid over the stored ones, dict by dict.
+type DestinationChange struct {
+	Type   string // empty = as it is
+	Config map[string]any
+}
+
+// A Precondition says whether the revision is one that the caller knows; nil = any will do.
+type Precondition func(revision int64) bool
+
+// Check refuses an export that has changed since the caller read it.
+func (p Precondition) Check(e batch.Export) error {
+	if p == nil || p(e.Revision) {
+		return nil
+	}
+	return &Problem{
+		Kind: PreconditionFailed, Code: "precondition_failed",
+		Detail: "The batch export was changed in the meantime. Read it again before you change it.",
+	}
+}
+
+// updateTries is how often a change is made anew because somebody else was faster.
+const updateTries = 5
+
+// errMoved ends an update of an export that somebody changed since it was read.
+var errMoved = errors.New("the export was changed")
+
+// Update changes an export and then its schedule. Runs under way keep the definition that they began with.
+func (s *Exports) Update(
+	ctx context.Context, teamID, userID int64, id uuid.UUID, match Precondition, c Change,
+) (batch.Export, error) {
+	for range updateTries {
+		before, err := s.Get(ctx, teamID, id)
+		if err == nil {
+			err = match.Check(before)
+		}
+		if err != nil {
+			return batch.Export{}, err
+		}
+		// Settings are checked outside of the transaction: names of hosts are looked up.
+		after := before
+		if err := s.apply(&after, c); err != nil {
+			return batch.Export{}, err
+		}
+		after.LastModifiedBy = userID
+		e, err := s.change(ctx, teamID, id, func(e *batch.Export) error {
+			if e.Revision != before.Revision {
+				return errMoved
+			}
+			*e = after
+			return nil
+		})
+		if !errors.Is(err, errMoved) {
+			return e, err
+		}
+	}
+	return batch.Export{}, &Problem{Kind: Conflict, Code: "conflict", Detail: "The batch export is being changed by others. Please try again."}
+}
+
+// apply changes e. The first problem is returned, in the order of exportOf.
+func (s *Exports) apply(e *batch.Export, c Change) error {
+	if c.Name.Is {
+		if e.Name = strings.TrimSpace(c.Name.Value); e.Name == "" {
+			return invalid("name", codeBlank, "This field may not be blank.")
+		}
+	}
+	if c.Model.Is && c.Model.Value != "" && c.Model.Value != e.Model {
+		return invalid("model", codeInvalid, "Changing models is not supported. Create a new batch export instead.")
+	}
+	if c.Destination.Is {
+		var err error
+		if e.Destination, err = s.changedDestination(e.Destination, c.Destination.Value, c.Replace); err != nil {
+			return err
+		}
+	}
+	if c.StartAt.Is {
+		e.StartAt = c.StartAt.Value
+	}
+	if c.EndAt.Is {
+		e.EndAt = c.EndAt.Value
+	}
+	if err := s.changeCalendar(e, c); err != nil {
+		return err
+	}
+	if c.Paused.Is && c.Paused.Value != e.Paused {
+		s.setPaused(e, c.Paused.Value)
+	}
+	return nil
+}
+
+// setPaused pauses an export that runs, or lets one run that is paused.
+func (s *Exports) setPaused(e *batch.Export, paused bool) {
+	if e.Paused = paused; paused {
+		now := s.Now().UTC().Truncate(time.Microsecond)
+		e.LastPausedAt = &now
+	}
+}
+
+// changedDestination lays new settings over stored ones.
+func (s *Exports) changedDestination(stored batch.Destination, c DestinationChange, replace bool) (batch.Destination, error) {
+	if err := sameType(stored, c.Type); err != nil {
+		return stored, err
+	}
+	plugin, ok := s.Plugins.Plugin(stored.Type)
+	if !ok {
+		return stored, invalid("destination__type", codeChoice, "%q is not a valid choice.", stored.Type)
+	}
+	config, err := parse(plugin, c.Config, stored.Config)
+	if err != nil {
+		return stored, err
+	}
+	if name, missing := missingOf(plugin, c.Config); replace && missing {
+		return stored, invalid("destination", codeInvalid, "Configuration missing required field: '%s'", name)
+	}
+	stored.Config = config
+	return stored, nil
+}
+
+// sameType refuses another type than the stored one.
+func sameType(stored batch.Destination, kind string) error {
+	if kind == "" || kind == stored.Type {
+		return nil
+	}
+	return invalid("destination", codeInvalid,
+		"Cannot change destination type from '%s' to '%s'. Delete this batch export and create a new one instead.", stored.Type, kind)
+}
+
+// missingOf finds a required setting that is no secret and was not sent.
+func missingOf(plugin destinations.Plugin, sent map[string]any) (string, bool) {
+	fields := plugin.Fields()
+	i := slices.IndexFunc(fields, func(f destinations.Field) bool {
+		_, ok := sent[f.Name]
+		return f.Required && !f.Secret && !ok
+	})
+	if i < 0 {
+		return "", false
+	}
+	return fields[i].Name, true
+}
+
+// changeCalendar applies interval, timezone and offsets. An interval without offsets keeps what applies of the stored
+// ones; offsets alone apply to the stored interval.
+func (s *Exports) changeCalendar(e *batch.Export, c Change) error {
+	before, err := e.Calendar()
+	if err != nil {
+		return err
+	}
+	stored := *e
+	interval := string(e.Frequency)
+	if c.Interval.Is {
+		interval = c.Interval.Value
+	}
+	if c.Timezone.Is {
+		e.Timezone = c.Timezone.Value
+	} else if c.Replace {
+		e.Timezone = ""
+	}
+	e.OffsetDay, e.OffsetHour = nil, nil
+	if f, ok := batch.ParseFrequency(interval); ok && !c.Replace {
+		keepOffsets(e, stored, f)
+	}
+	if c.OffsetDay.Is {
+		e.OffsetDay = c.OffsetDay.Value
+	}
+	if c.OffsetHour.Is {
+		e.OffsetHour = c.OffsetHour.Value
+	}
+	if err := setCalendar(e, interval); err != nil {
+		return err
+	}
+	after, err := e.Calendar()
+	if err != nil {
+		return err
+	}
+	if after.String() != before.String() {
+		e.FirstInterval = firstInterval(e.FirstInterval, before, after, s.Now())
+	}
+	return nil
+}
+
+// keepOffsets keeps the offsets that mean something for the frequency.
+func keepOffsets(e *batch.Export, stored batch.Export, f batch.Frequency) {
+	if f.InLocalTime() {
+		e.OffsetHour = stored.OffsetHour
+	}
+	if f == batch.Weekly {
+		e.OffsetDay = stored.OffsetDay
+	}
+}
+
+// firstInterval joins the calendars: from the end of the last interval that was due before to the first boundary after.
+// A first interval that is not due yet was never begun: the new one starts where it would have.
+func firstInterval(pending *batch.Interval, before, after batch.Calendar, now time.Time) *batch.Interval {
+	start := before.Floor(now)
+	if pending != nil && now.Before(pending.End) {
+		start = pending.Start
+	}
+	return &batch.Interval{Start: start.UTC(), End: after.Next(now).UTC()}
+}

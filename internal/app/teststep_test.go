@@ -1,0 +1,39 @@
+package app_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"tranche/destinations"
+	"tranche/internal/app"
+)
+
+func TestAStepThatHangsFailsInTime(t *testing.T) {
+	t.Parallel()
+	type settings struct{}
+	plugin := destinations.Define(destinations.Definition[settings]{
+		Type: "Slow", Steps: []destinations.Step{{Name: "wait"}},
+		Open: func(ctx context.Context, _ settings) (destinations.Destination, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		},
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := app.Exports{Plugins: destinations.NewRegistry(plugin), Log: zap.NewNop(), Now: time.Now}
+		draft := app.Draft{Name: "x", Destination: app.DestinationDraft{Type: "Slow"}}
+		result, err := s.TestDraft(t.Context(), draft, 0)
+		require.NoError(t, err)
+		require.Equal(t, app.StepFailed, result.Status)
+		require.Equal(t, "The test step did not finish within 15 seconds.", result.Message)
+
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = s.TestDraft(gone, draft, 0)
+		require.ErrorIs(t, err, context.Canceled)
+	})
+}
