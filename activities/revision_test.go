@@ -49,9 +49,11 @@ func TestWhatWasStagedIsAbortedWhereItWasStaged(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(t *testing.T, w *world, run uuid.UUID){
 		"by the run": func(t *testing.T, w *world, run uuid.UUID) {
+			t.Helper()
 			w.do(t, w.Finish, activities.FinishInput{RunID: run, Status: batch.RunFailed, Code: batch.CodeConfig, Message: "x"})
 		},
 		"by the sweep": func(t *testing.T, w *world, run uuid.UUID) {
+			t.Helper()
 			_, err := w.db.UpdateRun(t.Context(), run, func(r *batch.Run) error {
 				long := time.Now().Add(-24 * time.Hour)
 				r.Status, r.FinishedAt = batch.RunTerminated, &long
@@ -62,6 +64,7 @@ func TestWhatWasStagedIsAbortedWhereItWasStaged(t *testing.T) {
 			require.NoError(t, sweeper.Sweep(t.Context()))
 		},
 		"by the fence of the next run": func(t *testing.T, w *world, _ uuid.UUID) {
+			t.Helper()
 			next := storagetest.Run(w.export, w.interval)
 			next.Revision = 2
 			_, _, err := w.db.BeginRun(t.Context(), next)

@@ -1,6 +1,7 @@
 package file_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -128,7 +129,7 @@ func TestManifestAndFile(t *testing.T) {
 	require.Equal(t, run.ID.String(), manifest["run_id"])
 	body, err = os.ReadFile(filepath.Join(root, "events/04", name+".jsonl"))
 	require.NoError(t, err)
-	require.Equal(t, []byte("{\"uuid\":\"one\"}\n"), body)
+	require.True(t, bytes.Equal([]byte("{\"uuid\":\"one\"}\n"), body), "got %s", body)
 }
 
 func TestPrefixThatIsNoTemplateIsAWarning(t *testing.T) {

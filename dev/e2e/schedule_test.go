@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/client"
+
 	"tranche/batch"
 )
 

@@ -14,10 +14,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
-	"tranche/batch"
-	"tranche/workflows"
 
+	"tranche/batch"
 	"tranche/dev/temporal"
+	"tranche/workflows"
 )
 
 // A deployment is the service as it is run in production: processes over PostgreSQL and Temporal.

@@ -16,13 +16,13 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
 	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/file"
 	"tranche/destinations/objects"
-	"tranche/query"
-
 	"tranche/dev/stack"
+	"tranche/query"
 )
 
 // An inProcess is a stack inside the test, for what only Temporal or the database can tell.

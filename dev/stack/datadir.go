@@ -11,9 +11,8 @@ import (
 	"strconv"
 	"strings"
 
-	"tranche/storage"
-
 	"tranche/dev/lockfile"
+	"tranche/storage"
 )
 
 // layout is the version of the data directory's layout; a larger one was made by a newer binary.

@@ -14,10 +14,13 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
+
 	"tranche/activities"
 	"tranche/api"
 	"tranche/destinations"
 	"tranche/destinations/file"
+	"tranche/dev/duckdb"
+	"tranche/dev/temporal"
 	"tranche/internal/auth"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
@@ -25,9 +28,6 @@ import (
 	"tranche/storage"
 	"tranche/storage/sqlite"
 	"tranche/workflows"
-
-	"tranche/dev/duckdb"
-	"tranche/dev/temporal"
 )
 
 // Options say how the stack runs.

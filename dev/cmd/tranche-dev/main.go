@@ -12,9 +12,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"tranche/internal/telemetry"
-
 	"tranche/dev/stack"
+	"tranche/internal/telemetry"
 )
 
 func main() {
