@@ -79,7 +79,7 @@ func newWorld(t *testing.T, changes ...func(*api.Server)) *world {
 	runs.Backfills = backfills
 	w.server = &api.Server{
 		Exports: &app.Exports{
-			Store: w.DB, Schedules: w.temporal, Plugins: destinations.NewRegistry(vault(), file.Plugin(file.Server{Root: t.TempDir()})),
+			Store: w.DB, Schedules: w.temporal, Plugins: destinations.NewRegistry(append(stores(), vault(), file.Plugin(file.Server{Root: t.TempDir()}))...),
 			Runs: runs, Backfills: backfills, Logs: w.logs, Log: log, Now: w.clock,
 		},
 		Runs: runs, Backfills: backfills, Logs: &app.Logs{Store: w.DB}, Keys: w.DB, Answers: w.DB,
