@@ -40,6 +40,9 @@ func (s *Server) authenticate(c *gin.Context, scope auth.Scope) (caller, error) 
 	if err != nil {
 		return caller{}, err
 	}
+	if wait := s.limiter.take(key.ID, s.Now()); wait > 0 {
+		return caller{}, throttled(wait)
+	}
 	if !key.Allows(scope) {
 		return caller{}, forbidden(fmt.Sprintf("API key missing required scope '%s'", scope))
 	}

@@ -54,7 +54,7 @@ func (s *Server) listBackfills(c *gin.Context, who caller) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	order := p.choice("ordering", "-created_at", "created_at", "start_at", "-start_at")
+	order := backfillOrderOf(p)
 	if err := p.problem(); err != nil {
 		return 0, nil, err
 	}
@@ -82,6 +82,16 @@ func (s *Server) listBackfills(c *gin.Context, who caller) (int, any, error) {
 		return 0, nil, err
 	}
 	return http.StatusOK, bodies(page, func(b batch.Backfill) backfillBody { return s.backfillBody(b, calendar) }), nil
+}
+
+// backfillOrderOf reads in what order backfills are listed.
+func backfillOrderOf(p *params) string {
+	return p.choice("ordering", "-created_at", "created_at", "start_at", "-start_at")
+}
+
+// boundsOf reads the bounds of a backfill as they are written.
+func boundsOf(f *form) (start, end *string) {
+	return f.words("start_at", nullable), f.words("end_at", nullable)
 }
 
 // calendar returns the calendar of an export, or nil when it is gone: its backfills stay.
@@ -124,7 +134,7 @@ func (s *Server) createBackfill(c *gin.Context, who caller) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	start, end := f.words("start_at", nullable), f.words("end_at", nullable)
+	start, end := boundsOf(f)
 	if err := f.problem(); err != nil {
 		return 0, nil, err
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -61,9 +60,9 @@ func changeOf(f *form, who caller, stored batch.Model, replace bool) app.Change 
 	}
 	c := app.Change{Replace: replace}
 	c.Name = sent(f, "name", f.text("name", must, maxName))
-	c.Model = sent(f, "model", batch.Model(f.choice("model", nullable, isModel)))
+	c.Model = sent(f, "model", batch.Model(f.choice("model", nullable, models)))
 	c.Destination = sent(f, "destination", destinationChangeOf(f, must))
-	c.Interval = sent(f, "interval", f.choice("interval", must, isInterval))
+	c.Interval = sent(f, "interval", f.choice("interval", must, intervals))
 	c.Paused = sent(f, "paused", f.boolean("paused", optional))
 	f.instant("last_paused_at", nullable, who.zone)
 	c.StartAt = sent(f, "start_at", f.instant("start_at", nullable, who.zone))
@@ -72,7 +71,7 @@ func changeOf(f *form, who caller, stored batch.Model, replace bool) app.Change 
 		stored = c.Model.Value
 	}
 	refuseModelFields(f, stored)
-	c.Timezone = sent(f, "timezone", f.choice("timezone", nullable, isTimezone))
+	c.Timezone = sent(f, "timezone", f.choice("timezone", nullable, timezones))
 	c.OffsetDay = sent(f, "offset_day", f.integer("offset_day", nullable))
 	c.OffsetHour = sent(f, "offset_hour", f.integer("offset_hour", nullable))
 	return c
@@ -86,7 +85,7 @@ func sent[T any](f *form, name string, value T) app.Sent[T] {
 
 // destinationChangeOf reads the destination of a change.
 func destinationChangeOf(f *form, must need) app.DestinationChange {
-	if _, ok := f.fields["destination"]; !ok && must != required {
+	if _, ok := f.fields["destination"]; !ok && must != required && f.spec == nil {
 		return app.DestinationChange{}
 	}
 	object := f.object("destination", must)
@@ -95,14 +94,7 @@ func destinationChangeOf(f *form, must need) app.DestinationChange {
 	}
 	d := app.DestinationChange{Type: object.choice("type", must, anyText)}
 	d.Config = object.object("config", must).fields
+	f.note("destination", must, reference("ChangedDestination"))
 	refuseIntegration(object)
 	return d
 }
-
-func isModel(s string) bool { return slices.Contains(models, batch.Model(s)) }
-
-func isInterval(s string) bool { _, ok := batch.ParseFrequency(s); return ok }
-
-func isTimezone(s string) bool { _, err := batch.LoadLocation(s); return err == nil }
-
-func anyText(string) bool { return true }

@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"go.uber.org/zap"
@@ -20,6 +23,7 @@ const (
 	typeValidation     = "validation_error"
 	typeInvalid        = "invalid_request"
 	typeAuthentication = "authentication_error"
+	typeThrottled      = "throttled_error"
 	typeServer         = "server_error"
 )
 
@@ -51,7 +55,8 @@ type envelope struct {
 type refusal struct {
 	status int
 	envelope
-	challenge bool // ask for credentials
+	challenge bool          // ask for credentials
+	after     time.Duration // when to try again; zero = not said
 }
 
 // Error is for operators.
@@ -76,6 +81,15 @@ func forbidden(detail string) *refusal {
 func unauthorized(code, detail string) *refusal {
 	r := refused(http.StatusUnauthorized, typeAuthentication, code, detail)
 	r.challenge = true
+	return r
+}
+
+// throttled refuses a request that comes too soon.
+func throttled(wait time.Duration) *refusal {
+	seconds := int(math.Ceil(wait.Seconds()))
+	r := refused(http.StatusTooManyRequests, typeThrottled, "throttled",
+		fmt.Sprintf("Request was throttled. Expected available in %d seconds.", seconds))
+	r.after = time.Duration(seconds) * time.Second
 	return r
 }
 
@@ -152,6 +166,9 @@ func (s *Server) writeError(c *gin.Context, err error) {
 	if r.challenge {
 		c.Header("WWW-Authenticate", "Bearer")
 	}
+	if r.after > 0 {
+		c.Header("Retry-After", strconv.Itoa(int(r.after.Seconds())))
+	}
 	s.writeJSON(c, r.status, r.envelope)
 }
 
@@ -164,12 +181,24 @@ func (s *Server) writeJSON(c *gin.Context, status int, body any) {
 		c.Writer.WriteHeaderNow()
 		return
 	}
+	text, err := encodeJSON(body)
+	if err != nil {
+		s.writeError(c, err)
+		return
+	}
+	c.Data(status, "application/json", text)
+}
+
+// encodeJSON encodes a body; a replay is encoded already.
+func encodeJSON(body any) ([]byte, error) {
+	if text, ok := body.(replay); ok {
+		return text, nil
+	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(body); err != nil {
-		s.writeError(c, fmt.Errorf("encode the answer: %w", err))
-		return
+		return nil, fmt.Errorf("encode the answer: %w", err)
 	}
-	c.Data(status, "application/json", bytes.TrimSuffix(out.Bytes(), []byte("\n")))
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -30,12 +32,12 @@ type exportBody struct {
 	EndAt           *instant         `json:"end_at"`
 	LatestRuns      []runBody        `json:"latest_runs"`
 	HogQLQuery      *string          `json:"hogql_query"`
-	HogQLModifiers  map[string]any   `json:"hogql_modifiers"`
-	PrimaryKey      []string         `json:"primary_key"`
-	VersionKey      []string         `json:"version_key"`
+	HogQLModifiers  map[string]any   `json:"hogql_modifiers" nullable:"true"`
+	PrimaryKey      []string         `json:"primary_key" nullable:"true"`
+	VersionKey      []string         `json:"version_key" nullable:"true"`
 	IncrementalMode string           `json:"incremental_mode"`
-	Schema          map[string]any   `json:"schema"`
-	Filters         []map[string]any `json:"filters"`
+	Schema          map[string]any   `json:"schema" nullable:"true"`
+	Filters         []map[string]any `json:"filters" nullable:"true"`
 	Timezone        string           `json:"timezone"`
 	OffsetDay       *int             `json:"offset_day"`
 	OffsetHour      *int             `json:"offset_hour"`
@@ -89,8 +91,7 @@ func (s *Server) listExports(c *gin.Context, who caller) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	limit := min(p.number("limit", defaultLimit, 1), maxLimit)
-	offset := p.number("offset", 0, 0)
+	limit, offset := exportPageOf(p)
 	if err := p.problem(); err != nil {
 		return 0, nil, err
 	}
@@ -105,6 +106,11 @@ func (s *Server) listExports(c *gin.Context, who caller) (int, any, error) {
 	page := countedPage[exportBody]{Count: count, Results: results}
 	page.Next, page.Previous = s.offsetLinks(c, p, limit, offset, count)
 	return http.StatusOK, page, nil
+}
+
+// exportPageOf reads which page is asked for.
+func exportPageOf(p *params) (limit, offset int) {
+	return min(p.number("limit", defaultLimit, 1), maxLimit), p.number("offset", 0, 0)
 }
 
 // exportBodies adds the newest runs to exports.
@@ -200,7 +206,7 @@ func (s *Server) unpauseExport(c *gin.Context, who caller) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	backfill := f.boolean("backfill", optional)
+	backfill := unpauseOf(f)
 	if err := f.problem(); err != nil {
 		return 0, nil, err
 	}
@@ -208,28 +214,52 @@ func (s *Server) unpauseExport(c *gin.Context, who caller) (int, any, error) {
 	return http.StatusOK, pausedBody{Paused: false}, err
 }
 
+// unpauseOf says whether what was missed is to be backfilled.
+func unpauseOf(f *form) bool { return f.boolean("backfill", optional) }
+
 const (
 	maxName           = 255 // characters
 	incrementalAppend = "APPEND"
 	incrementalMerge  = "MERGE"
 )
 
-// models are the models that clients may name; those that this server lacks are refused by the use case.
-var models = []batch.Model{batch.ModelEvents, batch.ModelPersons, batch.ModelSessions, batch.ModelHogQL}
+// What clients may choose among. Models that this server lacks are refused by the use case.
+var (
+	models           = oneOf(string(batch.ModelEvents), string(batch.ModelPersons), string(batch.ModelSessions), string(batch.ModelHogQL))
+	incrementalModes = oneOf(incrementalAppend, incrementalMerge)
+	intervals        = oneOf(intervalNames()...)
+	timezones        = choices{valid: func(s string) bool { _, err := batch.LoadLocation(s); return err == nil }}
+	anyText          = choices{valid: func(string) bool { return true }}
+)
+
+func oneOf(values ...string) choices {
+	return choices{valid: func(s string) bool { return slices.Contains(values, s) }, listed: values}
+}
+
+// intervalNames lists every interval.
+func intervalNames() []string {
+	names := []string{string(batch.Hourly), string(batch.Daily), string(batch.Weekly)}
+	for n := 1; n <= 60; n++ {
+		if f, ok := batch.ParseFrequency(fmt.Sprintf("every %d minutes", n)); ok {
+			names = append(names, string(f))
+		}
+	}
+	return names
+}
 
 // draftOf reads an export from the form, in the order in which problems are told. Unknown fields are ignored.
 func draftOf(f *form, who caller) app.Draft {
 	var d app.Draft
 	d.Name = f.text("name", required, maxName)
-	d.Model = batch.Model(f.choice("model", nullable, isModel))
+	d.Model = batch.Model(f.choice("model", nullable, models))
 	d.Destination = destinationOf(f)
-	d.Interval = f.choice("interval", optional, isInterval)
+	d.Interval = f.choice("interval", optional, intervals)
 	d.Paused = f.boolean("paused", optional)
 	f.instant("last_paused_at", nullable, who.zone) // the service knows better when it was paused
 	d.StartAt = f.instant("start_at", nullable, who.zone)
 	d.EndAt = f.instant("end_at", nullable, who.zone)
 	refuseModelFields(f, d.Model)
-	d.Timezone = f.choice("timezone", nullable, isTimezone)
+	d.Timezone = f.choice("timezone", nullable, timezones)
 	d.OffsetDay = f.integer("offset_day", nullable)
 	d.OffsetHour = f.integer("offset_hour", nullable)
 	return d
@@ -241,6 +271,7 @@ func destinationOf(f *form) app.DestinationDraft {
 	if f.problem() != nil {
 		return app.DestinationDraft{}
 	}
+	f.note("destination", required, reference("NewDestination"))
 	d := app.DestinationDraft{Type: object.choice("type", required, anyText)}
 	d.Config = object.object("config", required).fields
 	refuseIntegration(object)
@@ -272,14 +303,15 @@ func refuseModelFields(f *form, model batch.Model) {
 		model = batch.ModelEvents
 	}
 	for _, name := range []string{"hogql_query", "hogql_modifiers", "primary_key", "version_key"} {
-		if _, ok := f.value(name, nullable); ok && model != batch.ModelHogQL {
+		if f.null(name) && model != batch.ModelHogQL {
 			f.failField(name, codeInvalid, "'%s' is only supported for 'hogql' not '%s' model", name, model)
 		}
 	}
-	mode := f.choice("incremental_mode", optional, func(s string) bool { return s == incrementalAppend || s == incrementalMerge })
+	mode := f.choice("incremental_mode", optional, incrementalModes)
 	if mode == incrementalMerge {
 		f.failField("primary_key", codeInvalid, "'primary_key' is required when 'incremental_mode' is 'MERGE'")
 	}
+	f.note("filters", nullable, schema{"type": "array", "maxItems": 0})
 	value, ok := f.value("filters", nullable)
 	filters, isList := value.([]any)
 	switch {

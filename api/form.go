@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -25,6 +26,8 @@ type form struct {
 	fields map[string]any
 	at     string // path of the object
 	first  **app.Problem
+	// spec, if not nil, collects what would be read: the schema of the object. Nothing is read then.
+	spec schema
 }
 
 func newForm(fields map[string]any) *form {
@@ -41,7 +44,7 @@ func (f *form) problem() error {
 
 // fail keeps the problem if it is the first.
 func (f *form) fail(p *app.Problem) {
-	if *f.first == nil {
+	if *f.first == nil && f.spec == nil {
 		*f.first = p
 	}
 }
@@ -65,6 +68,7 @@ func (f *form) value(name string, need need) (value any, ok bool) {
 
 // text returns a string of at most most characters, without the white space around it, which is not blank.
 func (f *form) text(name string, need need, most int) string {
+	f.note(name, need, schema{"type": "string", "minLength": 1, "maxLength": most})
 	value, ok := f.value(name, need)
 	if !ok {
 		return ""
@@ -84,6 +88,7 @@ func (f *form) text(name string, need need, most int) string {
 
 // words returns a string as it was sent, or nil.
 func (f *form) words(name string, need need) *string {
+	f.note(name, need, schema{"type": "string"})
 	value, ok := f.value(name, need)
 	if !ok {
 		return nil
@@ -96,14 +101,21 @@ func (f *form) words(name string, need need) *string {
 	return &s
 }
 
-// choice returns a string that valid accepts, or "".
-func (f *form) choice(name string, need need, valid func(string) bool) string {
+// Choices are the strings that a field may have.
+type choices struct {
+	valid  func(string) bool
+	listed []string // for the schema; nil = too many to list
+}
+
+// choice returns one of the choices, or "".
+func (f *form) choice(name string, need need, of choices) string {
+	f.note(name, need, of.schema())
 	value, ok := f.value(name, need)
 	if !ok {
 		return ""
 	}
 	s, ok := value.(string)
-	if !ok || !valid(s) {
+	if !ok || !of.valid(s) {
 		f.failField(name, codeChoice, "\"%s\" is not a valid choice.", shown(value))
 	}
 	return s
@@ -123,6 +135,7 @@ func shown(value any) string {
 
 // integer returns a whole number that fits an int32, or nil. Its range is the use case's to check.
 func (f *form) integer(name string, need need) *int {
+	f.note(name, need, schema{"type": "integer"})
 	value, ok := f.value(name, need)
 	if !ok {
 		return nil
@@ -146,6 +159,7 @@ func (f *form) integer(name string, need need) *int {
 
 // boolean returns a bool; absent is false.
 func (f *form) boolean(name string, need need) bool {
+	f.note(name, need, schema{"type": "boolean"})
 	value, ok := f.value(name, need)
 	if !ok {
 		return false
@@ -159,6 +173,7 @@ func (f *form) boolean(name string, need need) bool {
 
 // instant returns a time in UTC, or nil. Without an offset it is read in zone.
 func (f *form) instant(name string, need need, zone *time.Location) *time.Time {
+	f.note(name, need, schema{"type": "string", "description": "ISO 8601; without an offset, in the time zone of the project."})
 	value, ok := f.value(name, need)
 	if !ok {
 		return nil
@@ -176,6 +191,10 @@ func (f *form) instant(name string, need need, zone *time.Location) *time.Time {
 // object returns an object of the form; an empty one when it is absent.
 func (f *form) object(name string, need need) *form {
 	child := &form{at: join(f.at, name), first: f.first}
+	if f.spec != nil {
+		child.spec = schema{"type": "object", "properties": schema{}}
+		f.note(name, need, child.spec)
+	}
 	value, ok := f.value(name, need)
 	if !ok {
 		return child
@@ -184,4 +203,36 @@ func (f *form) object(name string, need need) *form {
 		f.failField(name, codeInvalid, "Invalid data. Expected a dictionary, but got %s.", typeName(value))
 	}
 	return child
+}
+
+// null reads a field that must be null if it is sent, and says whether it is not.
+func (f *form) null(name string) (sent bool) {
+	f.note(name, nullable, schema{"type": "null"})
+	_, sent = f.value(name, nullable)
+	return sent
+}
+
+// note adds a field to the schema that is being collected.
+func (f *form) note(name string, need need, field schema) {
+	if f.spec == nil {
+		return
+	}
+	if need == nullable {
+		field = orNull(field)
+	}
+	if need == required {
+		names, _ := f.spec["required"].([]string) // nil at first
+		if !slices.Contains(names, name) {
+			f.spec["required"] = append(names, name)
+		}
+	}
+	properties, _ := f.spec["properties"].(schema) // made with the form
+	properties[name] = field
+}
+
+func (c choices) schema() schema {
+	if c.listed == nil {
+		return schema{"type": "string"}
+	}
+	return schema{"type": "string", "enum": c.listed}
 }

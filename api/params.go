@@ -20,6 +20,8 @@ type params struct {
 	zone   *time.Location
 	now    time.Time
 	first  *app.Problem
+	// spec, if not nil, collects the parameters that would be read.
+	spec *[]schema
 }
 
 // params reads the request's query. What repeats counts as last given, as clients expect.
@@ -55,8 +57,20 @@ func (p *params) fail(name, code, format string, args ...any) {
 	}
 }
 
+// note adds a parameter to those that are being collected.
+func (p *params) note(name string, of schema, required bool) {
+	if p.spec != nil {
+		*p.spec = append(*p.spec, schema{"name": name, "in": "query", "required": required, "schema": of})
+	}
+}
+
 // text returns a parameter; absent and empty are the same.
 func (p *params) text(name string) string {
+	p.note(name, schema{"type": "string"}, false)
+	return p.get(name)
+}
+
+func (p *params) get(name string) string {
 	all := p.values[name]
 	if len(all) == 0 {
 		return ""
@@ -66,7 +80,8 @@ func (p *params) text(name string) string {
 
 // number returns an integer of at least least, or absent when it is not given.
 func (p *params) number(name string, absent, least int) int {
-	text := p.text(name)
+	p.note(name, schema{"type": "integer", "minimum": least, "default": absent}, false)
+	text := p.get(name)
 	if text == "" {
 		return absent
 	}
@@ -82,7 +97,8 @@ func (p *params) number(name string, absent, least int) int {
 
 // instant returns a time, ISO 8601 or relative to now, or nil.
 func (p *params) instant(name string) *time.Time {
-	text := p.text(name)
+	p.note(name, schema{"type": "string", "description": "ISO 8601, or a time before now like -7d or -3h."}, false)
+	text := p.get(name)
 	if text == "" {
 		return nil
 	}
@@ -99,7 +115,8 @@ func (p *params) instant(name string) *time.Time {
 
 // id returns a UUID, or nil.
 func (p *params) id(name string) *uuid.UUID {
-	text := p.text(name)
+	p.note(name, schema{"type": "string", "format": "uuid"}, false)
+	text := p.get(name)
 	if text == "" {
 		return nil
 	}
@@ -113,7 +130,8 @@ func (p *params) id(name string) *uuid.UUID {
 
 // choice returns one of the choices, the first of them when none is given.
 func (p *params) choice(name string, choices ...string) string {
-	text := p.text(name)
+	p.note(name, schema{"type": "string", "enum": choices, "default": choices[0]}, false)
+	text := p.get(name)
 	if text == "" {
 		return choices[0]
 	}
@@ -129,6 +147,7 @@ func (p *params) failChoice(name, text string) {
 
 // list returns the elements of a parameter that may repeat and may hold several between commas.
 func (p *params) list(name string) []string {
+	p.note(name, schema{"type": "string", "description": "Several may be given, with commas between them."}, false)
 	var all []string
 	for _, text := range p.values[name] {
 		for part := range strings.SplitSeq(text, ",") {

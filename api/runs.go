@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 
@@ -102,6 +103,7 @@ func runFilterOf(p *params) (f batch.RunFilter, identity url.Values) {
 	order := p.choice("ordering", "-created_at", "created_at", "data_interval_start", "-data_interval_start")
 	sorted := orderingOf(order)
 	f.OrderBy, f.Desc = sorted.by, sorted.desc
+	p.note("status", schema{"type": "array", "items": schemaOf(reflect.TypeFor[batch.RunStatus]())}, false)
 	for _, text := range p.values["status"] {
 		status := batch.RunStatus(text)
 		if !status.Valid() {
@@ -124,7 +126,7 @@ func runFilterOf(p *params) (f batch.RunFilter, identity url.Values) {
 		bounds = []string{"start", "end"}
 	}
 	for _, name := range bounds {
-		identity.Set(name, p.text(name)) // as written: a relative time stays the same over the pages
+		identity.Set(name, p.get(name)) // as written: a relative time stays the same over the pages
 	}
 	return f, identity
 }

@@ -269,7 +269,7 @@ func otherKeysCursor(t *testing.T, w *world, id uuid.UUID) string {
 	t.Helper()
 	server := *w.server
 	server.CursorKey = []byte("another key of sixteen bytes")
-	other := &world{DB: w.DB, handler: server.Handler()}
+	other := &world{DB: w.DB, handler: server.Handler(), contract: w.contract}
 	next, err := url.Parse(other.call(t, http.MethodGet, runsOf(id), "").text("next"))
 	require.NoError(t, err)
 	return next.Query().Get("cursor")

@@ -10,13 +10,13 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"go.uber.org/zap"
 
 	"tranche/internal/app"
-	"tranche/internal/auth"
 	"tranche/internal/telemetry"
 )
 
@@ -37,6 +37,7 @@ type Server struct {
 	Backfills *app.Backfills
 	Logs      *app.Logs
 	Keys      KeyStore
+	Answers   AnswerStore
 
 	// Ready says whether what the process depends on answers: nil, or Outages that may be joined. Nil = always.
 	Ready func(ctx context.Context) error
@@ -50,57 +51,16 @@ type Server struct {
 	CursorKey []byte
 	// TemporalUI is where runs and backfills link to; zero = no links.
 	TemporalUI TemporalUI
+	// RateLimit is for each key.
+	RateLimit RateLimit
 	// TrustedProxies are the networks whose X-Forwarded-Proto and X-Forwarded-Host are believed.
 	TrustedProxies []netip.Prefix
+
+	limiter *limiter
 }
 
 // A handler answers one request of a caller who may make it. A nil body is sent as none.
 type handler func(c *gin.Context, who caller) (status int, body any, err error)
-
-// A route is one operation on a project.
-type route struct {
-	method string
-	path   string
-	scope  auth.Scope
-	serve  handler
-}
-
-// routes lists the operations, with their paths below a project.
-func (s *Server) routes() []route {
-	const (
-		exports   = "/batch_exports"
-		export    = exports + "/:id"
-		runs      = export + "/runs"
-		run       = runs + "/:run_id"
-		backfills = export + "/backfills"
-		backfill  = backfills + "/:backfill_id"
-	)
-	return []route{
-		{http.MethodGet, exports, auth.ScopeRead, s.listExports},
-		{http.MethodPost, exports, auth.ScopeWrite, s.createExport},
-		{http.MethodGet, exports + "/test", auth.ScopeRead, s.listTestSteps},
-		{http.MethodPost, exports + "/run_test_step_new", auth.ScopeWrite, s.testDraft},
-		{http.MethodPost, export + "/run_test_step", auth.ScopeWrite, s.testExport},
-		{http.MethodGet, export, auth.ScopeRead, s.getExport},
-		{http.MethodPut, export, auth.ScopeWrite, s.putExport},
-		{http.MethodPatch, export, auth.ScopeWrite, s.patchExport},
-		{http.MethodDelete, export, auth.ScopeWrite, s.deleteExport},
-		{http.MethodPost, export + "/pause", auth.ScopeWrite, s.pauseExport},
-		{http.MethodPost, export + "/unpause", auth.ScopeWrite, s.unpauseExport},
-		{http.MethodGet, export + "/logs", auth.ScopeRead, s.listExportLogs},
-
-		{http.MethodGet, runs, auth.ScopeRead, s.listRuns},
-		{http.MethodGet, run, auth.ScopeRead, s.getRun},
-		{http.MethodGet, run + "/logs", auth.ScopeRead, s.listRunLogs},
-		{http.MethodPost, run + "/retry", auth.ScopeWrite, s.retryRun},
-		{http.MethodPost, run + "/cancel", auth.ScopeWrite, s.cancelRun},
-
-		{http.MethodGet, backfills, auth.ScopeRead, s.listBackfills},
-		{http.MethodPost, backfills, auth.ScopeWrite, s.createBackfill},
-		{http.MethodGet, backfill, auth.ScopeRead, s.getBackfill},
-		{http.MethodPost, backfill + "/cancel", auth.ScopeWrite, s.cancelBackfill},
-	}
-}
 
 // prefixes are the two names of a project that clients use.
 var prefixes = []string{"/api/projects/:project_id", "/api/environments/:project_id"}
@@ -110,6 +70,7 @@ func (s *Server) Handler() http.Handler {
 	if len(s.CursorKey) < minCursorKey {
 		panic("api: the cursor key is too short")
 	}
+	s.limiter = newLimiter(s.RateLimit)
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.RedirectTrailingSlash = false
@@ -122,6 +83,9 @@ func (s *Server) Handler() http.Handler {
 	engine.GET("/healthz", s.health)
 	engine.GET("/readyz", s.readiness)
 	engine.GET("/metrics", gin.WrapH(s.Scrape))
+	document := sync.OnceValue(s.document)
+	engine.GET("/openapi.json", s.openAPI(document))
+	engine.GET("/docs", s.docs(document))
 	for _, prefix := range prefixes {
 		for _, r := range s.routes() {
 			engine.Handle(r.method, prefix+r.path, s.adapt(r))

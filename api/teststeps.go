@@ -5,6 +5,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"tranche/batch"
 	"tranche/destinations"
 	"tranche/internal/app"
 )
@@ -40,10 +41,9 @@ func (s *Server) listTestSteps(c *gin.Context, who caller) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	kind := p.text("destination")
-	if kind == "" {
-		p.fail("destination", codeRequired, "This field is required.")
-		return 0, nil, p.problem()
+	kind := testedTypeOf(p)
+	if err := p.problem(); err != nil {
+		return 0, nil, err
 	}
 	steps, err := s.Exports.TestSteps(kind)
 	if err != nil {
@@ -54,18 +54,27 @@ func (s *Server) listTestSteps(c *gin.Context, who caller) (int, any, error) {
 	})}, nil
 }
 
+// testedTypeOf reads the type of the destination.
+func testedTypeOf(p *params) string {
+	p.note("destination", schema{"type": "string", "minLength": 1}, true)
+	kind := p.get("destination")
+	if kind == "" {
+		p.fail("destination", codeRequired, "This field is required.")
+	}
+	return kind
+}
+
 // testDraft runs one step of the connection test for a batch export that could be created from the body.
 func (s *Server) testDraft(c *gin.Context, who caller) (int, any, error) {
 	f, err := decode(c)
 	if err != nil {
 		return 0, nil, err
 	}
-	draft := draftOf(f, who)
-	step := f.integer("step", optional)
+	draft, step := testOf(f, who)
 	if err := f.problem(); err != nil {
 		return 0, nil, err
 	}
-	result, err := s.Exports.TestDraft(c.Request.Context(), draft, *orZero(step))
+	result, err := s.Exports.TestDraft(c.Request.Context(), draft, step)
 	return http.StatusOK, stepResult(result), err
 }
 
@@ -83,11 +92,22 @@ func (s *Server) testExport(c *gin.Context, who caller) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	change := changeOf(f, who, stored.Model, false)
-	step := f.integer("step", optional)
+	change, step := changedTestOf(f, who, stored.Model)
 	if err := f.problem(); err != nil {
 		return 0, nil, err
 	}
-	result, err := s.Exports.TestChange(c.Request.Context(), who.teamID, id, change, *orZero(step))
+	result, err := s.Exports.TestChange(c.Request.Context(), who.teamID, id, change, step)
 	return http.StatusOK, stepResult(result), err
+}
+
+// testOf reads an export, and the step to run.
+func testOf(f *form, who caller) (app.Draft, int) {
+	draft := draftOf(f, who)
+	return draft, *orZero(f.integer("step", optional))
+}
+
+// changedTestOf reads changes of an export, and the step to run.
+func changedTestOf(f *form, who caller, stored batch.Model) (app.Change, int) {
+	change := changeOf(f, who, stored, false)
+	return change, *orZero(f.integer("step", optional))
 }

@@ -49,6 +49,7 @@ type world struct {
 	*storage.DB
 	server   *api.Server
 	handler  http.Handler
+	contract *contract
 	temporal *temporal
 	logs     *journal
 
@@ -78,10 +79,10 @@ func newWorld(t *testing.T, changes ...func(*api.Server)) *world {
 	runs.Backfills = backfills
 	w.server = &api.Server{
 		Exports: &app.Exports{
-			Store: w.DB, Schedules: w.temporal, Plugins: destinations.NewRegistry(vault(), file.Plugin(file.Server{Root: t.TempDir()})),
+			Store: w.DB, Schedules: w.temporal, Plugins: destinations.NewRegistry(append(stores(), vault(), file.Plugin(file.Server{Root: t.TempDir()}))...),
 			Runs: runs, Backfills: backfills, Logs: w.logs, Log: log, Now: w.clock,
 		},
-		Runs: runs, Backfills: backfills, Logs: &app.Logs{Store: w.DB}, Keys: w.DB,
+		Runs: runs, Backfills: backfills, Logs: &app.Logs{Store: w.DB}, Keys: w.DB, Answers: w.DB,
 		Scrape: telemetry.Handler(reg), Metrics: telemetry.NewMetrics(reg), Log: log, Now: w.clock,
 		CursorKey: []byte("sixteen bytes or more"), TemporalUI: api.TemporalUI{Base: "http://ui.test/", Namespace: "default"},
 	}
@@ -89,6 +90,9 @@ func newWorld(t *testing.T, changes ...func(*api.Server)) *world {
 		change(w.server)
 	}
 	w.handler = w.server.Handler()
+	quiet := *w.server // that nobody sees the document being read
+	quiet.Log, quiet.Metrics = zap.NewNop(), telemetry.NewMetrics(telemetry.NewRegistry())
+	w.contract = contractOf(t, quiet.Exports.Plugins.Types(), quiet.Handler)
 	return w
 }
 
@@ -164,6 +168,7 @@ func (w *world) send(t *testing.T, r *http.Request) answer {
 	t.Helper()
 	recorder := httptest.NewRecorder()
 	w.handler.ServeHTTP(recorder, r)
+	w.contract.check(t, r, recorder)
 	return answer{recorder, t}
 }
 

@@ -37,6 +37,7 @@ func runAPI(ctx context.Context, c config) (err error) {
 	server, err := p.API(service.APIOptions{
 		Quotas:       service.Quotas{Backfills: c.BackfillsPerTeam, BackfillConcurrency: c.BackfillConcurrency},
 		CursorSecret: []byte(c.CursorKey), Registry: p.registry, TrustedProxies: c.TrustedProxies,
+		RateLimit:  api.RateLimit{PerMinute: c.RateLimit},
 		TemporalUI: api.TemporalUI{Base: c.TemporalUIURL, Namespace: c.TemporalNamespace},
 	})
 	if err != nil {

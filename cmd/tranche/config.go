@@ -27,6 +27,7 @@ type config struct {
 	Listen              string
 	MetricsListen       string
 	TrustedProxies      []netip.Prefix
+	RateLimit           int
 	BackfillsPerTeam    int
 	BackfillConcurrency int
 	WorkerSlots         int
@@ -99,6 +100,10 @@ var settings = []setting{
 	{
 		"TRANCHE_TRUSTED_PROXIES", "", "networks whose X-Forwarded headers are believed, comma separated", false,
 		func(c *config, v string) (err error) { c.TrustedProxies, err = prefixes(v); return err },
+	},
+	{
+		"TRANCHE_RATE_LIMIT", "480", "requests per minute that a key may make of one API process; 0 = any number", false,
+		func(c *config, v string) error { return number(&c.RateLimit, v, 0, 1_000_000) },
 	},
 	{
 		"TRANCHE_BACKFILLS_PER_TEAM", "5", "how many backfills of a team may run at once; retries are not counted", false,

@@ -21,7 +21,9 @@ type APIOptions struct {
 	CursorSecret   []byte
 	TemporalUI     api.TemporalUI
 	TrustedProxies []netip.Prefix
-	Registry       *prometheus.Registry
+	// RateLimit is for each key; zero = none.
+	RateLimit api.RateLimit
+	Registry  *prometheus.Registry
 }
 
 // API wires the API.
@@ -35,12 +37,12 @@ func (p Parts) API(o APIOptions) (*api.Server, error) {
 		return nil, err
 	}
 	return &api.Server{
-		Exports: uses.Exports, Runs: uses.Runs, Backfills: uses.Backfills, Logs: uses.Logs, Keys: p.DB,
+		Exports: uses.Exports, Runs: uses.Runs, Backfills: uses.Backfills, Logs: uses.Logs, Keys: p.DB, Answers: p.DB,
 		Ready: func(ctx context.Context) error {
 			return errors.Join(outage("database", p.DB.Ping(ctx)), outage("temporal", uses.Workflows.Healthy(ctx)))
 		},
 		Scrape: telemetry.Handler(o.Registry), Metrics: p.Metrics, Log: p.Log, Now: time.Now,
-		CursorKey: cursorKey, TemporalUI: o.TemporalUI, TrustedProxies: o.TrustedProxies,
+		CursorKey: cursorKey, TemporalUI: o.TemporalUI, TrustedProxies: o.TrustedProxies, RateLimit: o.RateLimit,
 	}, nil
 }
 

@@ -80,7 +80,7 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	keeper := housekeeper{
 		reconciler: &app.Reconciler{Store: p.DB, Workflows: flows, Logs: p.RunLog, Log: p.Log, Now: time.Now, Grace: o.Grace},
 		sweeper:    &activities.Sweeper{Activities: acts, Store: p.DB, Grace: o.Grace},
-		logs:       p.DB, retention: o.LogRetention, every: o.HousekeepEvery, log: p.Log,
+		store:      p.DB, retention: o.LogRetention, every: o.HousekeepEvery, log: p.Log,
 	}
 	go func() {
 		defer close(w.done)
@@ -113,18 +113,20 @@ func (w *Worker) stopWorkers() {
 type housekeeper struct {
 	reconciler *app.Reconciler
 	sweeper    *activities.Sweeper
-	logs       interface {
+	store      interface {
 		DeleteLogs(ctx context.Context, before time.Time, limit int) (int64, error)
+		DeleteAnswers(ctx context.Context, before time.Time, limit int) (int64, error)
 	}
 	retention time.Duration
 	every     time.Duration
 	log       *zap.Logger
 }
 
-// Bounds of one pass, and of one deletion of old log lines.
+// Bounds of one pass, and of one deletion of old log lines and answers.
 const (
-	passTimeout  = 5 * time.Minute
-	logsPerSweep = 10_000
+	passTimeout     = 5 * time.Minute
+	logsPerSweep    = 10_000
+	answersPerSweep = 10_000
 )
 
 func (h housekeeper) run(ctx context.Context) {
@@ -145,8 +147,9 @@ func (h housekeeper) pass(ctx context.Context) {
 	defer cancel()
 	_, err := h.reconciler.Reconcile(ctx)
 	err = errors.Join(err, h.sweeper.Sweep(ctx))
-	_, logsErr := h.logs.DeleteLogs(ctx, time.Now().Add(-h.retention), logsPerSweep)
-	if err = errors.Join(err, logsErr); err != nil && ctx.Err() == nil {
+	_, logsErr := h.store.DeleteLogs(ctx, time.Now().Add(-h.retention), logsPerSweep)
+	_, answersErr := h.store.DeleteAnswers(ctx, time.Now(), answersPerSweep)
+	if err = errors.Join(err, logsErr, answersErr); err != nil && ctx.Err() == nil {
 		h.log.Warn("Housekeeping could not do all of its work; the next pass tries again.", zap.Error(err))
 	}
 }
