@@ -25,7 +25,7 @@ import (
 // TestARunKeepsTheDefinitionThatItBeganWith changes the settings between every two steps of a run.
 func TestARunKeepsTheDefinitionThatItBeganWith(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorld(t)
 	run := w.begin(t)
 	w.move(t, "second")
 	w.do(t, w.Plan, activities.RunInput{RunID: run, Generation: 1})
@@ -77,7 +77,7 @@ func TestWhatWasStagedIsAbortedWhereItWasStaged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, 1)
+			w := newWorld(t)
 			run := w.begin(t)
 			w.do(t, w.Plan, activities.RunInput{RunID: run, Generation: 1})
 			w.do(t, w.Stage, activities.StageInput{RunID: run, Generation: 1, Split: 0, Splits: 1})
@@ -90,7 +90,7 @@ func TestWhatWasStagedIsAbortedWhereItWasStaged(t *testing.T) {
 
 func TestTheFirstRunAfterAChangeOfTheCalendarStartsWhereTheLastOneEnded(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorld(t)
 	first := batch.Interval{Start: storagetest.Noon.Add(-12 * time.Hour), End: storagetest.Noon}
 	_, err := w.db.UpdateExport(t.Context(), 1, w.export.ID, func(e *batch.Export) error {
 		e.FirstInterval = &first
@@ -99,7 +99,7 @@ func TestTheFirstRunAfterAChangeOfTheCalendarStartsWhereTheLastOneEnded(t *testi
 	require.NoError(t, err)
 	later := storagetest.Noon.Add(time.Hour)
 	require.Equal(t, first, w.beginAt(t, &first.End).Interval)
-	w = newWorld(t, 1)
+	w = newWorld(t)
 	require.Equal(t, storagetest.Hour(1), w.beginAt(t, &later).Interval)
 }
 
@@ -115,13 +115,13 @@ type world struct {
 	visited []string
 }
 
-func newWorld(t *testing.T, rows int64) *world {
+func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{db: storagetest.SQLite(t), export: storagetest.Export(), interval: storagetest.Hour(0)}
 	w.export.Destination = batch.Destination{Type: "Vault", Config: map[string]any{"place": "first"}}
 	require.NoError(t, w.db.CreateExport(t.Context(), w.export))
 	w.Activities = &activities.Activities{
-		Store: w.db, Source: source{rows: rows}, Plugins: destinations.NewRegistry(w.vault()), Logs: silence{}, Metrics: silence{},
+		Store: w.db, Source: source{rows: 1}, Plugins: destinations.NewRegistry(w.vault()), Logs: silence{}, Metrics: silence{},
 		Log: zap.NewNop(), Limits: activities.Production(), Now: time.Now,
 	}
 	w.env = new(testsuite.WorkflowTestSuite).NewTestActivityEnvironment()

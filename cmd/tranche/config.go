@@ -107,19 +107,19 @@ var settings = []setting{
 	},
 	{
 		"TRANCHE_BACKFILLS_PER_TEAM", "5", "how many backfills of a team may run at once; retries are not counted", false,
-		func(c *config, v string) error { return number(&c.BackfillsPerTeam, v, 1000) },
+		func(c *config, v string) error { return number(&c.BackfillsPerTeam, v, 1, 1000) },
 	},
 	{
 		"TRANCHE_BACKFILL_CONCURRENCY", "1", "how many intervals of a backfill run at once", false,
-		func(c *config, v string) error { return number(&c.BackfillConcurrency, v, 100) },
+		func(c *config, v string) error { return number(&c.BackfillConcurrency, v, 1, 100) },
 	},
 	{
 		"TRANCHE_WORKER_SLOTS", "20", "how many activities a worker runs at once for scheduled runs", false,
-		func(c *config, v string) error { return number(&c.WorkerSlots, v, 1000) },
+		func(c *config, v string) error { return number(&c.WorkerSlots, v, 1, 1000) },
 	},
 	{
 		"TRANCHE_BACKFILL_SLOTS", "10", "how many activities a worker runs at once for backfills", false,
-		func(c *config, v string) error { return number(&c.BackfillSlots, v, 1000) },
+		func(c *config, v string) error { return number(&c.BackfillSlots, v, 1, 1000) },
 	},
 	{
 		"TRANCHE_SETTLE_DELAY", "60s", "how long a run waits after its interval for late rows", false,
@@ -207,8 +207,7 @@ func hostPort(v string) error {
 	return nil
 }
 
-func number(into *int, v string, most int) error {
-	const least = 1
+func number(into *int, v string, least, most int) error {
 	n, err := strconv.Atoi(v)
 	if err != nil || n < least || n > most {
 		return fmt.Errorf("must be a whole number from %d to %d", least, most)
