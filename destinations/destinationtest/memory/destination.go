@@ -260,7 +260,12 @@ func (d *Destination) remove(ctx context.Context, run destinations.Run, manifest
 			return err
 		}
 	}
-	return d.client.change(ctx, Op{Name: "abort", Group: group})
+	// Was it still ours to the end?
+	if err := d.client.change(ctx, Op{Name: "open", Group: group}); err != nil {
+		return err
+	}
+	_, err = d.client.do(ctx, Op{Name: "abort", Group: group})
+	return err
 }
 
 func keysOf(d *batch.Delivery) []string {
