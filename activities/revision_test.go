@@ -25,7 +25,7 @@ import (
 // TestARunKeepsTheDefinitionThatItBeganWith changes the settings between every two steps of a run.
 func TestARunKeepsTheDefinitionThatItBeganWith(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorld(t)
 	run := w.begin(t)
 	w.move(t, "second")
 	w.do(t, w.Plan, activities.RunInput{RunID: run, Generation: 1})
@@ -49,9 +49,11 @@ func TestWhatWasStagedIsAbortedWhereItWasStaged(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(t *testing.T, w *world, run uuid.UUID){
 		"by the run": func(t *testing.T, w *world, run uuid.UUID) {
+			t.Helper()
 			w.do(t, w.Finish, activities.FinishInput{RunID: run, Status: batch.RunFailed, Code: batch.CodeConfig, Message: "x"})
 		},
 		"by the sweep": func(t *testing.T, w *world, run uuid.UUID) {
+			t.Helper()
 			_, err := w.db.UpdateRun(t.Context(), run, func(r *batch.Run) error {
 				long := time.Now().Add(-24 * time.Hour)
 				r.Status, r.FinishedAt = batch.RunTerminated, &long
@@ -62,6 +64,7 @@ func TestWhatWasStagedIsAbortedWhereItWasStaged(t *testing.T) {
 			require.NoError(t, sweeper.Sweep(t.Context()))
 		},
 		"by the fence of the next run": func(t *testing.T, w *world, _ uuid.UUID) {
+			t.Helper()
 			next := storagetest.Run(w.export, w.interval)
 			next.Revision = 2
 			_, _, err := w.db.BeginRun(t.Context(), next)
@@ -74,7 +77,7 @@ func TestWhatWasStagedIsAbortedWhereItWasStaged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, 1)
+			w := newWorld(t)
 			run := w.begin(t)
 			w.do(t, w.Plan, activities.RunInput{RunID: run, Generation: 1})
 			w.do(t, w.Stage, activities.StageInput{RunID: run, Generation: 1, Split: 0, Splits: 1})
@@ -87,7 +90,7 @@ func TestWhatWasStagedIsAbortedWhereItWasStaged(t *testing.T) {
 
 func TestTheFirstRunAfterAChangeOfTheCalendarStartsWhereTheLastOneEnded(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorld(t)
 	first := batch.Interval{Start: storagetest.Noon.Add(-12 * time.Hour), End: storagetest.Noon}
 	_, err := w.db.UpdateExport(t.Context(), 1, w.export.ID, func(e *batch.Export) error {
 		e.FirstInterval = &first
@@ -96,7 +99,7 @@ func TestTheFirstRunAfterAChangeOfTheCalendarStartsWhereTheLastOneEnded(t *testi
 	require.NoError(t, err)
 	later := storagetest.Noon.Add(time.Hour)
 	require.Equal(t, first, w.beginAt(t, &first.End).Interval)
-	w = newWorld(t, 1)
+	w = newWorld(t)
 	require.Equal(t, storagetest.Hour(1), w.beginAt(t, &later).Interval)
 }
 
@@ -112,13 +115,13 @@ type world struct {
 	visited []string
 }
 
-func newWorld(t *testing.T, rows int64) *world {
+func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{db: storagetest.SQLite(t), export: storagetest.Export(), interval: storagetest.Hour(0)}
 	w.export.Destination = batch.Destination{Type: "Vault", Config: map[string]any{"place": "first"}}
 	require.NoError(t, w.db.CreateExport(t.Context(), w.export))
 	w.Activities = &activities.Activities{
-		Store: w.db, Source: source{rows: rows}, Plugins: destinations.NewRegistry(w.vault()), Logs: silence{}, Metrics: silence{},
+		Store: w.db, Source: source{}, Plugins: destinations.NewRegistry(w.vault()), Logs: silence{}, Metrics: silence{},
 		Log: zap.NewNop(), Limits: activities.Production(), Now: time.Now,
 	}
 	w.env = new(testsuite.WorkflowTestSuite).NewTestActivityEnvironment()
@@ -210,19 +213,16 @@ func (v *vault) Abort(context.Context, []destinations.Ref) error {
 
 func (v *vault) Close() error { return nil }
 
-// A source has the same number of rows in every interval.
-type source struct {
-	sources.Source
-	rows int64
-}
+// A source has one row in every interval.
+type source struct{ sources.Source }
 
-func (s source) Plan(_ context.Context, q query.Query, _ int) ([]sources.Split, error) {
+func (source) Plan(_ context.Context, q query.Query, _ int) ([]sources.Split, error) {
 	return []sources.Split{{Range: q.Interval}}, nil
 }
 
-func (s source) Count(context.Context, query.Query) (int64, error) { return s.rows, nil }
+func (source) Count(context.Context, query.Query) (int64, error) { return 1, nil }
 
-func (s source) Open(context.Context, query.Query, sources.Split) (array.RecordReader, error) {
+func (source) Open(context.Context, query.Query, sources.Split) (array.RecordReader, error) {
 	return array.NewRecordReader(arrow.NewSchema(nil, nil), nil)
 }
 
