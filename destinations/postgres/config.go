@@ -69,8 +69,11 @@ func Plugin(server Server) destinations.Plugin {
 func (s Server) validate(c Config) error {
 	var empty []string
 	for _, input := range []struct{ name, value string }{
-		{"user", c.User.Reveal()}, {"password", c.Password.Reveal()}, {"database", c.Database},
-		{"schema", c.Schema}, {"table_name", c.TableName},
+		{"user", c.User.Reveal()},
+		{"password", c.Password.Reveal()},
+		{"database", c.Database},
+		{"schema", c.Schema},
+		{"table_name", c.TableName},
 	} {
 		if strings.TrimSpace(input.value) == "" {
 			empty = append(empty, input.name)

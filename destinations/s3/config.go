@@ -135,8 +135,11 @@ func define[C any](
 func (b Bucket) validate() error {
 	var empty []string
 	for _, input := range []struct{ name, value string }{
-		{"bucket_name", b.BucketName}, {"region", b.Region}, {"prefix", b.Prefix},
-		{"aws_access_key_id", b.AccessKeyID.Reveal()}, {"aws_secret_access_key", b.SecretAccessKey.Reveal()},
+		{"bucket_name", b.BucketName},
+		{"region", b.Region},
+		{"prefix", b.Prefix},
+		{"aws_access_key_id", b.AccessKeyID.Reveal()},
+		{"aws_secret_access_key", b.SecretAccessKey.Reveal()},
 	} {
 		if strings.TrimSpace(input.value) == "" {
 			empty = append(empty, input.name)
