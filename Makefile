@@ -51,6 +51,14 @@ test: ## Test the service without cgo, then the dev module with its real servers
 test-unit: ## Run the quick tests of the service.
 	$(ROOT) go test -p $(PARALLEL) -short -timeout $(TEST_TIMEOUT) $(ARGS) ./...
 
+SCHEMATHESIS_VERSION := 4.32.5
+SCHEMATHESIS := $(CACHE)/schemathesis-$(SCHEMATHESIS_VERSION)
+
+.PHONY: fuzz
+fuzz: ## Fuzz the API from its own OpenAPI document: make fuzz FUZZ_EXAMPLES=200
+	test -x $(SCHEMATHESIS)/bin/schemathesis || { python3 -m venv $(SCHEMATHESIS) && $(SCHEMATHESIS)/bin/pip install -q schemathesis==$(SCHEMATHESIS_VERSION); }
+	FUZZ=$(CURDIR)/$(SCHEMATHESIS)/bin/schemathesis FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(ROOT) go test ./api -run '^TestFuzz$$' -count=1 -v -timeout $(DEV_TEST_TIMEOUT)
+
 .PHONY: test-race
 test-race: ## Run both modules' tests under the race detector.
 	CGO_ENABLED=1 go test -race -p $(PARALLEL) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...

@@ -78,18 +78,22 @@ func TestBehavioursOfCreate(t *testing.T) {
 	t.Parallel()
 	behaviours{
 		"1: a valid body is echoed, and gets a schedule": func(t *testing.T, w *world) {
+			t.Helper()
 			a := w.call(t, http.MethodPost, exports+"/", draft())
 			require.Equal(t, http.StatusCreated, a.Code)
 			require.Equal(t, "my export", a.text("name"))
 			require.Equal(t, []string{"put " + a.text("id")}, w.temporal.take())
 		},
 		"5: every 5 minutes": func(t *testing.T, w *world) {
+			t.Helper()
 			require.Equal(t, batch.Every5Minutes, w.stored(t, w.created(t, `"interval": "every 5 minutes"`)).Frequency)
 		},
 		"8: an unknown timezone": func(t *testing.T, w *world) {
+			t.Helper()
 			w.refuses(t, draft(`"timezone": "Invalid/Timezone"`), "invalid_choice", `"Invalid/Timezone" is not a valid choice.`, "timezone")
 		},
 		"9, 10, 13, 14, 17: offsets that do not apply": func(t *testing.T, w *world) {
+			t.Helper()
 			w.refuses(t, draft(`"offset_hour": 2`), "invalid_input", "offset_hour is not applicable for non-daily/weekly intervals", "offset_hour")
 			w.refuses(t, draft(`"offset_day": 1`), "invalid_input", "offset_day is not applicable for non-weekly intervals", "offset_day")
 			w.refuses(t, draft(`"interval": "day", "offset_hour": 24`), "max_value", "Ensure this value is less than or equal to 23.", "offset_hour")
@@ -97,6 +101,7 @@ func TestBehavioursOfCreate(t *testing.T) {
 			w.refuses(t, draft(`"interval": "week", "offset_day": 7`), "max_value", "Ensure this value is less than or equal to 6.", "offset_day")
 		},
 		"12, 16: offsets in a timezone": func(t *testing.T, w *world) {
+			t.Helper()
 			day := w.stored(t, w.created(t, `"interval": "day", "timezone": "Asia/Kathmandu", "offset_hour": 2`))
 			require.Equal(t, 2, *day.OffsetHour)
 			require.Equal(t, "Asia/Kathmandu", day.Timezone)
@@ -106,37 +111,45 @@ func TestBehavioursOfCreate(t *testing.T) {
 			require.Equal(t, "week on Monday at 02:00 Europe/Berlin", calendar.String())
 		},
 		"18: intervals that are none": func(t *testing.T, w *world) {
+			t.Helper()
 			for _, interval := range []string{"15 minutes", "month"} {
 				w.refuses(t, draft(fmt.Sprintf(`"interval": %q`, interval)), "invalid_choice", fmt.Sprintf("%q is not a valid choice.", interval), "interval")
 			}
 		},
 		"20: no timezone is UTC": func(t *testing.T, w *world) {
+			t.Helper()
 			require.Equal(t, "UTC", w.stored(t, w.created(t, `"timezone": null`)).Timezone)
 			require.Equal(t, "UTC", w.stored(t, w.created(t)).Timezone)
 		},
 		"21: a caller of another organization": func(t *testing.T, w *world) {
+			t.Helper()
 			require.Equal(t, http.StatusForbidden, w.callAs(t, foreignKey, http.MethodPost, exports, draft()).Code)
 		},
 		"22: an integration that is not there": func(t *testing.T, w *world) {
+			t.Helper()
 			w.refuses(t, draft(`"destination": {"type": "AwsS3", "integration": 7, "config": {}}`), "does_not_exist", `Invalid pk "7" - object does not exist.`, "destination__integration")
 			require.Empty(t, w.temporal.take())
 		},
 		"24: the caller is recorded": func(t *testing.T, w *world) {
+			t.Helper()
 			require.EqualValues(t, 11, w.stored(t, w.created(t, `"last_modified_by": 5, "user_id": 6`)).LastModifiedBy)
 		},
 		"25, 26, 29: settings that are unknown, missing or null": func(t *testing.T, w *world) {
+			t.Helper()
 			w.refuses(t, draft(to("AwsS3", bucket, `"b": 1, "a": 1`)), "invalid_input", "Configuration has unknown field/s: 'a', 'b'", "destination")
 			w.refuses(t, draft(to("AwsS3", keys, `"region": "x", "prefix": "p"`)), "invalid_input", "Configuration missing required field: 'bucket_name'", "destination")
 			w.refuses(t, draft(to("Postgres", database, `"schema": null`)), "invalid_input", "Configuration has invalid type: got 'NoneType', expected 'str'", "destination")
 			w.refuses(t, draft(to("Postgres", database, `"port": "x"`)), "invalid_input", "Configuration has invalid type: got 'str', expected 'int'", "destination")
 		},
 		"28: texts are cast": func(t *testing.T, w *world) {
+			t.Helper()
 			a := w.call(t, http.MethodPost, exports, draft(to("Postgres", database, `"port": "5433", "has_self_signed_cert": "True"`)))
 			config := at(a.json(), "destination", "config")
 			require.Equal(t, 5433.0, at(config, "port")) //nolint:testifylint // exact
 			require.Equal(t, true, at(config, "has_self_signed_cert"))
 		},
 		"30: events to include and to leave out": func(t *testing.T, w *world) {
+			t.Helper()
 			for _, destination := range []string{to("File", `"include_events": ["a"]`), to("AwsS3", bucket, `"exclude_events": ["a"], "include_events": []`)} {
 				w.created(t, destination)
 			}
@@ -148,17 +161,21 @@ func TestBehavioursOfFilters(t *testing.T) {
 	t.Parallel()
 	behaviours{
 		"37: none": func(t *testing.T, w *world) {
+			t.Helper()
 			w.created(t, `"filters": null`)
 			w.created(t, `"filters": []`)
 		},
 		"38: not a list": func(t *testing.T, w *world) {
+			t.Helper()
 			w.refuses(t, draft(`"filters": {}`), "invalid_input", "'filters' should be an array of filters", "filters")
 			w.refuses(t, draft(`"filters": "x"`), "invalid_input", "'filters' should be an array of filters", "filters")
 		},
 		"42: not of events": func(t *testing.T, w *world) {
+			t.Helper()
 			w.refuses(t, draft(`"model": "persons", "filters": [{"type": "event"}]`), "invalid_input", "'filters' is only supported for 'events' not 'persons' model", "filters")
 		},
 		"60: a query with events": func(t *testing.T, w *world) {
+			t.Helper()
 			w.refuses(t, draft(`"hogql_query": "SELECT event FROM events"`), "invalid_input", "'hogql_query' is only supported for 'hogql' not 'events' model", "hogql_query")
 		},
 	}.run(t)
@@ -168,6 +185,7 @@ func TestBehavioursOfReading(t *testing.T) {
 	t.Parallel()
 	behaviours{
 		"76: secrets are not shown": func(t *testing.T, w *world) {
+			t.Helper()
 			for _, destination := range []string{to("AwsS3", bucket), to("S3Compatible", bucket, endpoint), to("S3", bucket), to("Postgres", database)} {
 				a := w.call(t, http.MethodGet, w.created(t, destination), "")
 				require.Equal(t, http.StatusOK, a.Code)
@@ -176,11 +194,13 @@ func TestBehavioursOfReading(t *testing.T) {
 			}
 		},
 		"77, 78: others' exports": func(t *testing.T, w *world) {
+			t.Helper()
 			path := w.created(t)
 			require.Equal(t, http.StatusForbidden, w.callAs(t, foreignKey, http.MethodGet, path, "").Code)
 			require.Equal(t, http.StatusNotFound, w.call(t, http.MethodGet, strings.Replace(path, "projects/1", "projects/2", 1), "").Code)
 		},
 		"80, 82: the list hides what is deleted and has the newest first": func(t *testing.T, w *world) {
+			t.Helper()
 			first := w.created(t)
 			w.pass(time.Second)
 			second, gone := w.export(t).String(), w.created(t)
@@ -189,6 +209,7 @@ func TestBehavioursOfReading(t *testing.T) {
 			require.True(t, strings.HasPrefix(w.call(t, http.MethodGet, exports+"?limit=1", "").text("next"), "http://"))
 		},
 		"84: deleting cancels backfills": func(t *testing.T, w *world) {
+			t.Helper()
 			path := w.created(t)
 			backfill := w.call(t, http.MethodPost, path+"/backfills", `{"start_at": "2026-05-01T00:00:00Z", "end_at": "2026-05-02T00:00:00Z"}`).text("backfill_id")
 			require.Equal(t, http.StatusNoContent, w.call(t, http.MethodDelete, path, "").Code)
@@ -196,11 +217,13 @@ func TestBehavioursOfReading(t *testing.T) {
 			require.Equal(t, "Cancelled", w.call(t, http.MethodGet, path+"/backfills/"+backfill, "").text("status"))
 		},
 		"85: deleting without Temporal": func(t *testing.T, w *world) {
+			t.Helper()
 			path := w.created(t)
 			w.temporal.broken = errors.New("gone")
 			require.Equal(t, http.StatusNoContent, w.call(t, http.MethodDelete, path, "").Code)
 		},
 		"86: others cannot delete": func(t *testing.T, w *world) {
+			t.Helper()
 			path := w.created(t)
 			require.Equal(t, http.StatusForbidden, w.callAs(t, foreignKey, http.MethodDelete, path, "").Code)
 			require.Equal(t, http.StatusNotFound, w.call(t, http.MethodDelete, strings.Replace(path, "projects/1", "projects/2", 1), "").Code)
@@ -213,6 +236,7 @@ func TestBehavioursOfUpdate(t *testing.T) {
 	t.Parallel()
 	behaviours{
 		"88: put a day without offsets": func(t *testing.T, w *world) {
+			t.Helper()
 			path := w.created(t, `"interval": "day", "offset_hour": 5, "timezone": "Europe/Berlin"`)
 			a := w.call(t, http.MethodPut, path, draft(`"interval": "day"`))
 			require.Equal(t, http.StatusOK, a.Code, a.Body.String())
@@ -220,6 +244,7 @@ func TestBehavioursOfUpdate(t *testing.T) {
 			require.Len(t, w.temporal.take(), 2, "the schedule was put twice")
 		},
 		"89: patch one setting": func(t *testing.T, w *world) {
+			t.Helper()
 			path := w.created(t, to("AwsS3", bucket), `"interval": "day", "timezone": "Europe/Berlin"`)
 			a := w.call(t, http.MethodPatch, path, `{"destination": {"config": {"bucket_name": "other"}}}`)
 			require.Equal(t, http.StatusOK, a.Code, a.Body.String())
@@ -231,6 +256,7 @@ func TestBehavioursOfUpdate(t *testing.T) {
 			require.Equal(t, "Europe/Berlin", e.Timezone)
 		},
 		"98, 173: an obsolete setting is tolerated": func(t *testing.T, w *world) {
+			t.Helper()
 			e := w.stored(t, w.created(t, to("File")))
 			_, err := w.UpdateExport(t.Context(), 1, e.ID, func(e *batch.Export) error {
 				e.Destination.Config["obsolete"] = "x"
@@ -243,11 +269,13 @@ func TestBehavioursOfUpdate(t *testing.T) {
 			require.NotContains(t, w.stored(t, path).Destination.Config, "obsolete")
 		},
 		"100: another type": func(t *testing.T, w *world) {
+			t.Helper()
 			path := w.created(t, to("AwsS3", bucket))
 			w.call(t, http.MethodPatch, path, `{"destination": {"type": "File", "config": {}}}`).
 				invalid("invalid_input", "Cannot change destination type from 'AwsS3' to 'File'. Delete this batch export and create a new one instead.", "destination")
 		},
 		"102: inline credentials": func(t *testing.T, w *world) {
+			t.Helper()
 			path := w.created(t, to("Postgres", database))
 			require.Equal(t, http.StatusOK, w.call(t, http.MethodPatch, path, `{"destination": {"type": "Postgres", "config": {"table_name": "t2"}}}`).Code)
 			require.Equal(t, "s3cr3t", w.stored(t, path).Destination.Config["password"])
@@ -259,12 +287,14 @@ func TestBehavioursOfPause(t *testing.T) {
 	t.Parallel()
 	behaviours{
 		"105, 106: pause and unpause": func(t *testing.T, w *world) {
+			t.Helper()
 			path := w.created(t)
 			w.call(t, http.MethodPost, path+"/pause", "").is(http.StatusOK, `{"paused": true}`)
 			require.NotNil(t, w.stored(t, path).LastPausedAt)
 			w.call(t, http.MethodPost, path+"/unpause", "").is(http.StatusOK, `{"paused": false}`)
 		},
 		"108: others": func(t *testing.T, w *world) {
+			t.Helper()
 			path := w.created(t)
 			for _, action := range []string{"/pause", "/unpause"} {
 				require.Equal(t, http.StatusForbidden, w.callAs(t, foreignKey, http.MethodPost, path+action, "").Code)
@@ -273,6 +303,7 @@ func TestBehavioursOfPause(t *testing.T) {
 			require.False(t, w.stored(t, path).Paused)
 		},
 		"109: without Temporal the database is written, and the schedule repaired later": func(t *testing.T, w *world) {
+			t.Helper()
 			path := w.created(t)
 			w.temporal.broken = errors.New("gone")
 			w.call(t, http.MethodPost, path+"/pause", "").is(http.StatusOK, `{"paused": true}`)
@@ -281,6 +312,7 @@ func TestBehavioursOfPause(t *testing.T) {
 			require.Len(t, stale, 1)
 		},
 		"110: what was missed is backfilled": func(t *testing.T, w *world) {
+			t.Helper()
 			path := w.created(t, `"paused": true`)
 			w.pass(3 * time.Hour)
 			w.call(t, http.MethodPost, path+"/unpause", `{"backfill": true}`).is(http.StatusOK, `{"paused": false}`)
@@ -293,11 +325,13 @@ func TestBehavioursOfRunsAndBackfills(t *testing.T) {
 	t.Parallel()
 	behaviours{
 		"112, 113: the runs of a new export": func(t *testing.T, w *world) {
+			t.Helper()
 			path := w.created(t)
 			w.call(t, http.MethodGet, path+"/runs", "").is(http.StatusOK, `{"next": null, "previous": null, "results": []}`)
 			require.Equal(t, http.StatusForbidden, w.callAs(t, foreignKey, http.MethodGet, path+"/runs", "").Code)
 		},
 		"114, 121: cancel a run, whatever Temporal says": func(t *testing.T, w *world) {
+			t.Helper()
 			id := w.export(t)
 			r := w.run(t, id, nil)
 			w.temporal.broken = errors.New("not found")
@@ -305,6 +339,7 @@ func TestBehavioursOfRunsAndBackfills(t *testing.T) {
 			require.Equal(t, "Cancelled", w.call(t, http.MethodGet, runsOf(id)+"/"+r.ID.String(), "").text("status"))
 		},
 		"116, 117: runs by status": func(t *testing.T, w *world) {
+			t.Helper()
 			id := w.export(t)
 			failed := w.run(t, id, func(r *batch.Run) { r.Status = batch.RunFailed }).ID.String()
 			completed := w.run(t, id, func(r *batch.Run) { r.Status = batch.RunCompleted }).ID.String()
@@ -316,6 +351,7 @@ func TestBehavioursOfRunsAndBackfills(t *testing.T) {
 			w.call(t, http.MethodGet, runsOf(id)+"?status=Nope", "").invalid("invalid_choice", `"Nope" is not a valid choice.`, "status")
 		},
 		"120, 122: retry and backfill": func(t *testing.T, w *world) {
+			t.Helper()
 			id := w.export(t)
 			r := w.run(t, id, nil)
 			retry := w.call(t, http.MethodPost, runsOf(id)+"/"+r.ID.String()+"/retry", "{}")
@@ -326,6 +362,7 @@ func TestBehavioursOfRunsAndBackfills(t *testing.T) {
 			require.Contains(t, w.temporal.take(), "start backfill "+retry.text("backfill_id"))
 		},
 		"124, 125, 126: dates": func(t *testing.T, w *world) {
+			t.Helper()
 			day, week := w.export(t, `"interval": "day"`), w.export(t, `"interval": "week", "offset_day": 1`)
 			require.Contains(t, w.call(t, http.MethodPost, backfillsOf(day), `{"start_at": "2026-05-01T00:00:00Z"}`).text("detail"), "is not a valid ISO formatted date. ")
 			w.call(t, http.MethodPost, backfillsOf(day), `{"start_at": "not-a-date"}`).invalid("invalid_input", "Input 'not-a-date' is not a valid ISO formatted date.", "start_at")
@@ -333,6 +370,7 @@ func TestBehavioursOfRunsAndBackfills(t *testing.T) {
 			require.Equal(t, http.StatusCreated, w.call(t, http.MethodPost, backfillsOf(week), `{"start_at": "2026-04-20", "end_at": "2026-04-27"}`).Code)
 		},
 		"128, 129, 130, 133: instants": func(t *testing.T, w *world) {
+			t.Helper()
 			path := backfillsOf(w.export(t))
 			for body, want := range map[string]string{
 				`{"start_at": "2026-05-01T00:00:00"}`:                                    "Input 2026-05-01T00:00:00 is naive.",
@@ -344,6 +382,7 @@ func TestBehavioursOfRunsAndBackfills(t *testing.T) {
 			}
 		},
 		"134: too many backfills": func(t *testing.T, w *world) {
+			t.Helper()
 			path := backfillsOf(w.export(t))
 			body := func(day int) string {
 				return fmt.Sprintf(`{"start_at": "2026-04-%02dT00:00:00Z", "end_at": "2026-05-01T00:00:00Z"}`, day)
@@ -357,6 +396,7 @@ func TestBehavioursOfRunsAndBackfills(t *testing.T) {
 			require.Len(t, w.call(t, http.MethodGet, path, "").ids(), 5)
 		},
 		"136, 146: others": func(t *testing.T, w *world) {
+			t.Helper()
 			path := backfillsOf(w.export(t))
 			elsewhere := strings.Replace(path, "projects/1", "projects/2", 1)
 			const body = `{"start_at": "2026-04-01T00:00:00Z", "end_at": "2026-05-01T00:00:00Z"}`
@@ -367,6 +407,7 @@ func TestBehavioursOfRunsAndBackfills(t *testing.T) {
 			require.Empty(t, w.call(t, http.MethodGet, elsewhere, "").ids())
 		},
 		"137, 138: cancel a backfill with its runs, once": func(t *testing.T, w *world) {
+			t.Helper()
 			id := w.export(t)
 			backfill := mustID(w.call(t, http.MethodPost, backfillsOf(id), `{"start_at": "2026-05-01T00:00:00Z", "end_at": "2026-05-02T00:00:00Z"}`).text("backfill_id"))
 			r := w.run(t, id, func(r *batch.Run) { r.BackfillID = &backfill })
@@ -383,9 +424,11 @@ func TestBehavioursOfDestinations(t *testing.T) {
 	const unreachable = "Could not reach this host. Check that the hostname is correct and reachable from the internet."
 	behaviours{
 		"148: empty inputs": func(t *testing.T, w *world) {
+			t.Helper()
 			w.refuses(t, draft(to("AwsS3", keys, `"bucket_name": "", "region": "", "prefix": "p"`)), "invalid_input", "The following inputs are empty: ['bucket_name', 'region']", "destination")
 		},
 		"149, 150: formats and codecs": func(t *testing.T, w *world) {
+			t.Helper()
 			for kind, settings := range map[string]string{"AwsS3": bucket, "S3Compatible": bucket + "," + endpoint, "File": `"prefix": "p"`} {
 				w.refuses(t, draft(to(kind, settings, `"file_format": "XLS"`)), "invalid_input", "File format XLS is not supported. Supported file formats are ['Parquet', 'JSONLines', 'CSV']", "destination")
 				a := w.call(t, http.MethodPost, exports, draft(to(kind, settings, `"file_format": "JSONLines", "compression": "zstd"`)))
@@ -399,14 +442,17 @@ func TestBehavioursOfDestinations(t *testing.T) {
 			}
 		},
 		"152: AwsS3 has no endpoint": func(t *testing.T, w *world) {
+			t.Helper()
 			w.refuses(t, draft(to("AwsS3", bucket, endpoint)), "invalid_input", "Configuration has unknown field/s: 'endpoint_url'", "destination")
 		},
 		"154: the legacy extension": func(t *testing.T, w *world) {
+			t.Helper()
 			a := w.call(t, http.MethodPost, exports, draft(to("AwsS3", bucket, `"legacy_parquet_extension": true`)))
 			require.Contains(t, a.text("detail"), "legacy_parquet_extension")
 			require.Equal(t, false, w.stored(t, w.created(t, to("AwsS3", bucket))).Destination.Config["legacy_parquet_extension"])
 		},
 		"162: hosts of our network": func(t *testing.T, w *world) {
+			t.Helper()
 			path := w.created(t, to("Postgres", database))
 			for _, host := range []string{"169.254.169.254", "127.0.0.1", "10.0.0.1", "192.168.1.1", "localhost", "nowhere.example.com"} {
 				setting := fmt.Sprintf(`"host": %q`, host)
@@ -418,6 +464,7 @@ func TestBehavioursOfDestinations(t *testing.T) {
 				invalid("invalid_input", "Invalid host. Enter a hostname or IP address without credentials, scheme, or path.", "destination")
 		},
 		"169, 172: connection tests": func(t *testing.T, w *world) {
+			t.Helper()
 			for kind, n := range map[string]int{"AwsS3": 2, "S3Compatible": 1, "S3": 1, "Postgres": 4, "File": 3} {
 				require.Len(t, w.call(t, http.MethodGet, exports+"/test?destination="+kind, "").json()["steps"], n, kind)
 			}

@@ -255,9 +255,9 @@ func draftOf(f *form, who caller) app.Draft {
 	d.Destination = destinationOf(f)
 	d.Interval = f.choice("interval", optional, intervals)
 	d.Paused = f.boolean("paused", optional)
-	f.instant("last_paused_at", nullable, who.zone) // the service knows better when it was paused
-	d.StartAt = f.instant("start_at", nullable, who.zone)
-	d.EndAt = f.instant("end_at", nullable, who.zone)
+	f.instant("last_paused_at", who.zone) // the service knows better when it was paused
+	d.StartAt = f.instant("start_at", who.zone)
+	d.EndAt = f.instant("end_at", who.zone)
 	refuseModelFields(f, d.Model)
 	d.Timezone = f.choice("timezone", nullable, timezones)
 	d.OffsetDay = f.integer("offset_day", nullable)

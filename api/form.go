@@ -171,10 +171,10 @@ func (f *form) boolean(name string, need need) bool {
 	return b
 }
 
-// instant returns a time in UTC, or nil. Without an offset it is read in zone.
-func (f *form) instant(name string, need need, zone *time.Location) *time.Time {
-	f.note(name, need, schema{"type": "string", "description": "ISO 8601; without an offset, in the time zone of the project."})
-	value, ok := f.value(name, need)
+// instant returns a time in UTC, or nil; it need not be sent. Without an offset it is read in zone.
+func (f *form) instant(name string, zone *time.Location) *time.Time {
+	f.note(name, nullable, schema{"type": "string", "description": "ISO 8601; without an offset, in the time zone of the project."})
+	value, ok := f.value(name, nullable)
 	if !ok {
 		return nil
 	}

@@ -12,10 +12,10 @@ import (
 	"tranche/api"
 )
 
-// callOnce is call with an idempotency key.
-func (w *world) callOnce(t *testing.T, key, method, path, body string) answer {
+// callOnce is a POST with an idempotency key.
+func (w *world) callOnce(t *testing.T, key, path, body string) answer {
 	t.Helper()
-	r := w.request(t, method, path, body)
+	r := w.request(t, http.MethodPost, path, body)
 	r.Header.Set("Idempotency-Key", key)
 	return w.send(t, r)
 }
@@ -23,38 +23,38 @@ func (w *world) callOnce(t *testing.T, key, method, path, body string) answer {
 func TestTheSameRequestIsServedOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	first := w.callOnce(t, "one", http.MethodPost, exports, draft())
+	first := w.callOnce(t, "one", exports, draft())
 	require.Equal(t, http.StatusCreated, first.Code, first.Body.String())
 	require.Empty(t, first.Header().Get("Idempotency-Replayed"))
-	again := w.callOnce(t, "one", http.MethodPost, exports, draft())
+	again := w.callOnce(t, "one", exports, draft())
 	again.is(http.StatusCreated, first.Body.String())
 	require.Equal(t, "true", again.Header().Get("Idempotency-Replayed"))
 	require.Equal(t, first.Header().Get("ETag"), again.Header().Get("ETag"))
 	require.Len(t, w.call(t, http.MethodGet, exports, "").ids(), 1)
 
 	const reused = "This idempotency key was used for another request."
-	w.callOnce(t, "one", http.MethodPost, exports, draft(`"name": "other"`)).fails(http.StatusUnprocessableEntity, "invalid_request", "idempotency_key_reused", reused, "")
+	w.callOnce(t, "one", exports, draft(`"name": "other"`)).fails(http.StatusUnprocessableEntity, "invalid_request", "idempotency_key_reused", reused, "")
 	id := mustID(first.text("id"))
 	bounds := `{"start_at": "2026-05-01T00:00:00Z", "end_at": "2026-05-02T00:00:00Z"}`
-	w.callOnce(t, "one", http.MethodPost, backfillsOf(id), bounds).fails(http.StatusUnprocessableEntity, "invalid_request", "idempotency_key_reused", reused, "")
-	backfill := w.callOnce(t, "two", http.MethodPost, backfillsOf(id), bounds)
-	w.callOnce(t, "two", http.MethodPost, backfillsOf(id), bounds).is(http.StatusCreated, backfill.Body.String())
+	w.callOnce(t, "one", backfillsOf(id), bounds).fails(http.StatusUnprocessableEntity, "invalid_request", "idempotency_key_reused", reused, "")
+	backfill := w.callOnce(t, "two", backfillsOf(id), bounds)
+	w.callOnce(t, "two", backfillsOf(id), bounds).is(http.StatusCreated, backfill.Body.String())
 	run := runsOf(id) + "/" + w.run(t, id, nil).ID.String() + "/retry"
-	retry := w.callOnce(t, "three", http.MethodPost, run, "")
-	w.callOnce(t, "three", http.MethodPost, run, "").is(http.StatusCreated, retry.Body.String())
+	retry := w.callOnce(t, "three", run, "")
+	w.callOnce(t, "three", run, "").is(http.StatusCreated, retry.Body.String())
 	require.Len(t, w.call(t, http.MethodGet, backfillsOf(id), "").ids(), 2)
 
 	w.pass(25 * time.Hour)
-	require.NotEqual(t, first.text("id"), w.callOnce(t, "one", http.MethodPost, exports, draft()).text("id"), "after a day the key is free")
+	require.NotEqual(t, first.text("id"), w.callOnce(t, "one", exports, draft()).text("id"), "after a day the key is free")
 }
 
 func TestARefusedRequestDoesNotUseUpItsKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.callOnce(t, "one", http.MethodPost, exports, `{}`).invalid("required", "This field is required.", "name")
-	require.Equal(t, http.StatusCreated, w.callOnce(t, "one", http.MethodPost, exports, draft()).Code)
+	w.callOnce(t, "one", exports, `{}`).invalid("required", "This field is required.", "name")
+	require.Equal(t, http.StatusCreated, w.callOnce(t, "one", exports, draft()).Code)
 	for _, key := range []string{"", "ä", strings.Repeat("x", 256), "a\x00"} {
-		w.callOnce(t, key, http.MethodPost, exports, draft()).fails(http.StatusBadRequest, "invalid_request", "invalid_input",
+		w.callOnce(t, key, exports, draft()).fails(http.StatusBadRequest, "invalid_request", "invalid_input",
 			"The header Idempotency-Key must be 1 to 255 printable ASCII characters.", "")
 	}
 }
@@ -65,7 +65,7 @@ func TestTheSameRequestAtTheSameTime(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			answer := w.callOnce(t, "one", http.MethodPost, exports, draft())
+			answer := w.callOnce(t, "one", exports, draft())
 			if answer.Code != http.StatusCreated && answer.Code != http.StatusConflict {
 				t.Errorf("%d %s", answer.Code, answer.Body)
 			}

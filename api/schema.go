@@ -161,7 +161,7 @@ func destinationSchemas(registry *destinations.Registry) schema {
 	all := schema{}
 	unions := map[string]*union{"NewDestination": {}, "ChangedDestination": {}, "Destination": {}}
 	for _, kind := range registry.Types() {
-		plugin, _ := registry.Plugin(kind) //nolint:errcheck // it is one of the registry's
+		plugin, _ := registry.Plugin(kind)
 		for prefix, d := range map[string]direction{"New": toCreate, "Changed": toChange, "": toShow} {
 			all[prefix+kind+"Settings"] = settingsSchema(plugin, d)
 			all[prefix+kind+"Destination"] = destinationSchema(kind, prefix+kind+"Settings", d)
