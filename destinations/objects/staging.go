@@ -130,7 +130,7 @@ func (s *staging) open(ctx context.Context) error {
 		return err
 	}
 	s.file = &openFile{File: file, stopped: func() error { return context.Cause(ctx) }, object: batch.Object{Key: key}, sha: sha256.New()}
-	s.file.encoder, err = encode.New(s.file, s.schema, s.config.Options()) //nolint:contextcheck // casting a batch needs none
+	s.file.encoder, err = encode.New(s.file, s.schema, s.config.Options())
 	return err
 }
 

@@ -123,7 +123,7 @@ type Stack struct {
 // Start starts the stack and returns when it is ready. What was started is stopped again when it fails.
 func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	s := &Stack{options: o, served: make(chan error, 1)}
-	defer func() { //nolint:contextcheck // it must stop, also when ctx is over
+	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
 		}
@@ -143,7 +143,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	if err := s.openTemporal(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.serve(); err != nil { //nolint:contextcheck // what it starts outlives ctx
+	if err := s.serve(); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -162,17 +162,19 @@ func (r *Reconciler) missingSchedules(ctx context.Context) (int, error) {
 	return mended, nil
 }
 
-// backfills starts the workflows of backfills that have none, and closes backfills whose workflow is over.
-func (r *Reconciler) backfills(ctx context.Context) (int, error) {
-	mended := 0
+// each mends the open rows of one kind, page by page in the order of their ids, and counts those that needed it.
+func each[T any](
+	ctx context.Context, load func(ctx context.Context, after uuid.UUID, limit int) ([]T, error), id func(T) uuid.UUID,
+	mend func(ctx context.Context, row T) (bool, error),
+) (mended int, err error) {
 	for after := uuid.Nil; ; {
-		page, err := r.Store.OpenBackfills(ctx, after, reconcilePage)
+		page, err := load(ctx, after, reconcilePage)
 		if err != nil {
 			return mended, err
 		}
-		for _, b := range page {
-			after = b.ID
-			changed, err := r.backfill(ctx, b)
+		for _, row := range page {
+			after = id(row)
+			changed, err := mend(ctx, row)
 			if err != nil {
 				return mended, err
 			}
@@ -184,6 +186,11 @@ func (r *Reconciler) backfills(ctx context.Context) (int, error) {
 			return mended, nil
 		}
 	}
+}
+
+// backfills starts the workflows of backfills that have none, and closes backfills whose workflow is over.
+func (r *Reconciler) backfills(ctx context.Context) (int, error) {
+	return each(ctx, r.Store.OpenBackfills, func(b batch.Backfill) uuid.UUID { return b.ID }, r.backfill)
 }
 
 func (r *Reconciler) backfill(ctx context.Context, b batch.Backfill) (bool, error) {
@@ -216,26 +223,7 @@ func (r *Reconciler) backfill(ctx context.Context, b batch.Backfill) (bool, erro
 
 // runs closes runs whose workflow is over or gone.
 func (r *Reconciler) runs(ctx context.Context) (int, error) {
-	mended := 0
-	for after := uuid.Nil; ; {
-		page, err := r.Store.OpenRuns(ctx, after, reconcilePage)
-		if err != nil {
-			return mended, err
-		}
-		for _, run := range page {
-			after = run.ID
-			changed, err := r.run(ctx, run)
-			if err != nil {
-				return mended, err
-			}
-			if changed {
-				mended++
-			}
-		}
-		if len(page) < reconcilePage {
-			return mended, nil
-		}
-	}
+	return each(ctx, r.Store.OpenRuns, func(run batch.Run) uuid.UUID { return run.ID }, r.run)
 }
 
 func (r *Reconciler) run(ctx context.Context, run batch.Run) (bool, error) {

@@ -88,7 +88,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	s, err := stack.Start(ctx, o.Options)
 	if s != nil {
-		defer func() { err = errors.Join(err, s.Stop()) }() //nolint:contextcheck // it stops when ctx is over
+		defer func() { err = errors.Join(err, s.Stop()) }()
 	}
 	if d != nil {
 		err = errors.Join(err, d.forget())
