@@ -4,7 +4,6 @@
 package model
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -202,19 +202,23 @@ func (h *harness) startWorker(name string) {
 	command.Env = append(os.Environ(), workerVariable+"="+string(config))
 	command.Stderr = os.Stderr
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out, err := command.StdoutPipe()
-	require.NoError(h.tb, err)
-	require.NoError(h.tb, command.Start())
 	p := &workerProcess{command: command, gone: make(chan struct{})}
-	h.workers[name] = p
+	started := make(chan error, 1)
 	go func() {
-		lines := bufio.NewScanner(out)
-		for lines.Scan() { // its output is only that it works
+		// The kernel takes the end of the thread that started a process for the end of its parent.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := command.Start()
+		started <- err
+		if err != nil {
+			return
 		}
 		_ = command.Wait() // it is meant to die
 		close(p.gone)
 		h.startWorker(name)
 	}()
+	require.NoError(h.tb, <-started)
+	h.workers[name] = p
 }
 
 func (h *harness) stopWorkers() {

@@ -95,7 +95,6 @@ func runWorker(text string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("working")
 	<-ctx.Done()
 	worker.Stop()
 	return errors.Join(parts.RunLog.Close(context.Background()), db.Close())
