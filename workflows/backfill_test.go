@@ -49,6 +49,7 @@ func (c *campaign) play(t *testing.T, in workflows.BackfillInput, arrange ...fun
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
+	env.SetWorkerOptions(patient)
 	acts := &activities.Activities{}
 	env.RegisterActivity(acts)
 	env.RegisterWorkflow(workflows.ExportInterval)

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"tranche/activities"
 	"tranche/batch"
@@ -55,11 +56,15 @@ func newScript() *script {
 	}
 }
 
+// patient does not take a machine that does other things too for a workflow that hangs.
+var patient = worker.Options{DeadlockDetectionTimeout: time.Minute}
+
 // play runs ExportInterval against the script.
 func (s *script) play(t *testing.T, in workflows.ExportIntervalInput, arrange ...func(*testsuite.TestWorkflowEnvironment)) *testsuite.TestWorkflowEnvironment {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
+	env.SetWorkerOptions(patient)
 	env.SetStartTime(end)
 	acts := &activities.Activities{}
 	env.RegisterActivity(acts)

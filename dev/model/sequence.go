@@ -50,6 +50,11 @@ func (h *harness) newSequence(ctx context.Context, lane int) (*sequence, error) 
 	if err := s.addRows(ctx, 0, 1, "stays"); err != nil {
 		return nil, err
 	}
+	for i := range hours {
+		if err := s.addRows(ctx, i, 3*i%8, "early"); err != nil { // none in the first, up to seven in the others
+			return nil, err
+		}
+	}
 	var made struct{ ID string }
 	err = s.call(ctx, http.MethodPost, "", map[string]any{
 		"name": "model", "interval": "hour",
