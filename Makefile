@@ -21,6 +21,9 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 ROOT := CGO_ENABLED=0
 DEV := cd dev && CGO_ENABLED=1
 
+# On a busy machine Temporal's SDK takes a workflow for hung that got no processor for a second; go test has a timeout.
+PATIENT := TEMPORAL_DEBUG=true
+
 # Tools and test servers are built once per version, below .cache/, and survive `make clean`.
 CACHE := .cache/tools
 GOLANGCI_VERSION := v2.15.0
@@ -44,12 +47,12 @@ dev: ## Build and run everything on this machine, with a demo; state is kept in 
 
 .PHONY: test
 test: ## Test the service without cgo, then the dev module with its real servers.
-	$(ROOT) go test -p $(PARALLEL) -timeout $(TEST_TIMEOUT) $(ARGS) ./...
+	$(ROOT) $(PATIENT) go test -p $(PARALLEL) -timeout $(TEST_TIMEOUT) $(ARGS) ./...
 	$(DEV) go test -p $(PARALLEL) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...
 
 .PHONY: test-unit
 test-unit: ## Run the quick tests of the service.
-	$(ROOT) go test -p $(PARALLEL) -short -timeout $(TEST_TIMEOUT) $(ARGS) ./...
+	$(ROOT) $(PATIENT) go test -p $(PARALLEL) -short -timeout $(TEST_TIMEOUT) $(ARGS) ./...
 
 SCHEMATHESIS_VERSION := 4.32.5
 SCHEMATHESIS := $(CACHE)/schemathesis-$(SCHEMATHESIS_VERSION)
