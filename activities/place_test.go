@@ -60,7 +60,7 @@ func newPlace(t *testing.T) *place {
 }
 
 // heartbeat of the tests' processes: leases live as long.
-const heartbeat = time.Second
+const heartbeat = 2 * time.Second
 
 // A process is a worker: it can be stopped before it does something to the destination or to the database.
 type process struct {
