@@ -73,8 +73,8 @@ soak: ## Run the long random tests: those whose names begin with TestSoak.
 	$(DEV) SOAK=true go test -p 1 -count=1 -run '^TestSoak' -timeout $(SOAK_TIMEOUT) $(ARGS) ./...
 
 .PHONY: bench
-bench: ## Measure sources, formats and destinations beside DuckDB's own COPY; prints a table.
-	$(DEV) go run ./bench $(ARGS)
+bench: ## Measure the encoders: rows and bytes per second, and what a row allocates.
+	$(ROOT) go test -run '^$$' -bench . -benchmem $(ARGS) ./encode
 
 .PHONY: record-histories
 record-histories: ## Record workflow histories for the replay test; from released code only.
