@@ -19,6 +19,7 @@ import (
 	"tranche/api"
 	"tranche/destinations"
 	"tranche/destinations/file"
+	"tranche/destinations/postgres"
 	"tranche/dev/duckdb"
 	"tranche/dev/temporal"
 	"tranche/internal/auth"
@@ -41,7 +42,8 @@ type Options struct {
 	Load []string
 	Log  *zap.Logger
 
-	// Plugins makes the kinds of destinations, given the folder for exported files; nil = File alone.
+	// Plugins makes the kinds of destinations, given the folder for exported files; nil = all that the service has, with
+	// any host allowed, and without TLS where a database has none.
 	Plugins func(root string) []destinations.Plugin
 	// Source is what runs read, given the store of the loaded events; nil = that store.
 	Source func(events *duckdb.Store) sources.Source
@@ -63,7 +65,10 @@ func DefaultHousekeeping() Housekeeping {
 
 func (o Options) plugins(root string) []destinations.Plugin {
 	if o.Plugins == nil {
-		return []destinations.Plugin{file.Plugin(file.Server{Root: root})}
+		return []destinations.Plugin{
+			file.Plugin(file.Server{Root: root}),
+			postgres.Plugin(postgres.Server{Plaintext: true}),
+		}
 	}
 	return o.Plugins(root)
 }
