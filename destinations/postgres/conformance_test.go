@@ -35,7 +35,7 @@ func TestConformance(t *testing.T) {
 var laptop = postgres.Server{Plaintext: true}
 
 // configOf is what a customer sends for the database.
-func configOf(t *testing.T, databaseURL string, more map[string]any) map[string]any {
+func configOf(t testing.TB, databaseURL string, more map[string]any) map[string]any {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
 	require.NoError(t, err)

@@ -79,7 +79,7 @@ func (d *destination) fill(ctx context.Context, s *session, job destinations.Job
 	if err := d.dropEarlier(ctx, s, job); err != nil {
 		return classify(ctx, err)
 	}
-	if _, err := s.exec(ctx, "CREATE UNLOGGED TABLE "+d.quoted(name)+" ("+definitions(from.columns)+
+	if _, err := s.exec(ctx, "CREATE TABLE "+d.quoted(name)+" ("+definitions(from.columns)+
 		") WITH (autovacuum_enabled = false)"); err != nil {
 		return classify(ctx, err)
 	}
