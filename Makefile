@@ -83,8 +83,12 @@ soak: ## Run the long random tests: those whose names begin with TestSoak.
 	$(DEV) SOAK=true go test -p 1 -count=1 -run '^TestSoak' -timeout $(SOAK_TIMEOUT) $(ARGS) ./...
 
 .PHONY: bench
-bench: ## Measure the encoders: rows and bytes per second, and what a row allocates.
+bench: bench-api ## Measure the encoders (rows and bytes per second, what a row allocates) and the API's lists.
 	$(ROOT) go test -run '^$$' -bench . -benchmem $(ARGS) ./encode
+
+.PHONY: bench-api
+bench-api: ## Measure the API on 10,000 exports and 1,000,000 runs in PostgreSQL; says which indexes it uses.
+	$(ROOT) go test -run '^$$' -bench '^BenchmarkLists$$' -benchtime 100x -timeout $(DEV_TEST_TIMEOUT) -v $(ARGS) ./api
 
 .PHONY: record-histories
 record-histories: ## Record workflow histories for the replay test; from released code only.
