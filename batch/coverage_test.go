@@ -54,7 +54,7 @@ func TestWhatBecameOfAnInterval(t *testing.T) {
 		"delivered, and a later run works": {
 			batch.Evidence{Deliveries: []batch.Delivery{delivered}, Runs: []batch.Run{attempt(hour, batch.RunRunning, 90)}}, batch.CoverageDelivered,
 		},
-		"a run works": {batch.Evidence{Runs: []batch.Run{attempt(hour, batch.RunStarting, 60)}}, batch.CoverageRunning},
+		"a run works":  {batch.Evidence{Runs: []batch.Run{attempt(hour, batch.RunStarting, 60)}}, batch.CoverageRunning},
 		"a run failed": {batch.Evidence{Runs: []batch.Run{attempt(hour, batch.RunFailed, 60)}}, batch.CoverageFailed},
 		"somebody terminated it": {
 			batch.Evidence{Runs: []batch.Run{attempt(hour, batch.RunTerminated, 60)}}, batch.CoverageFailed,

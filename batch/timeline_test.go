@@ -51,8 +51,8 @@ func TestATimelineJoinsItsCalendars(t *testing.T) {
 	got := take(timeline, instant(t, "2026-07-28T19:59:00Z"), instant(t, "2026-08-04T07:00:00Z"))
 	bounds := []string{
 		"2026-07-28T19:00:00Z", "2026-07-28T20:00:00Z", "2026-07-28T21:00:00Z", // hours
-		"2026-08-02T00:00:00Z",                                                 // to the first Sunday
-		"2026-08-04T06:00:00Z",                                                 // the week was not over
+		"2026-08-02T00:00:00Z", // to the first Sunday
+		"2026-08-04T06:00:00Z", // the week was not over
 		"2026-08-04T07:00:00Z",
 	}
 	require.Len(t, got, len(bounds)-1)
