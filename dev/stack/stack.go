@@ -17,6 +17,7 @@ import (
 
 	"tranche/activities"
 	"tranche/api"
+	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/file"
 	"tranche/dev/duckdb"
@@ -49,6 +50,8 @@ type Options struct {
 	Source func(events *duckdb.Store) sources.Source
 	// Limits are the times of the protocol; nil = activities.Embedded().
 	Limits *activities.Limits
+	// Concurrency limits how many runs work at once; zero = any number: on a laptop the slots are limit enough.
+	Concurrency batch.Concurrency
 	// Housekeeping says when to repair and sweep; zero = DefaultHousekeeping.
 	Housekeeping Housekeeping
 }
@@ -222,7 +225,7 @@ func (s *Stack) serve() (err error) {
 	}
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{
-		Source: s.source, Limits: s.options.limits(), Slots: slots, BackfillSlots: slots,
+		Source: s.source, Limits: s.options.limits(), Slots: slots, BackfillSlots: slots, Concurrency: s.options.Concurrency,
 		HousekeepEvery: house.Every, Grace: house.Grace, LogRetention: logRetention,
 	})
 	if err != nil {

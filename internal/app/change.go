@@ -221,7 +221,8 @@ func (s *Exports) changeCalendar(e *batch.Export, c Change) error {
 		return err
 	}
 	if after.String() != before.String() {
-		e.FirstInterval = firstInterval(e.FirstInterval, before, after, s.Now())
+		joint := batch.FirstInterval(e.FirstInterval, before, after, s.Now())
+		e.FirstInterval = &joint
 	}
 	return nil
 }
@@ -234,14 +235,4 @@ func keepOffsets(e *batch.Export, stored batch.Export, f batch.Frequency) {
 	if f == batch.Weekly {
 		e.OffsetDay = stored.OffsetDay
 	}
-}
-
-// firstInterval joins the calendars: from the end of the last interval that was due before to the first boundary after.
-// A first interval that is not due yet was never begun: the new one starts where it would have.
-func firstInterval(pending *batch.Interval, before, after batch.Calendar, now time.Time) *batch.Interval {
-	start := before.Floor(now)
-	if pending != nil && now.Before(pending.End) {
-		start = pending.Start
-	}
-	return &batch.Interval{Start: start.UTC(), End: after.Next(now).UTC()}
 }
