@@ -8,12 +8,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"tranche/batch"
@@ -30,37 +28,6 @@ type Client struct {
 
 // rpcTimeout bounds one call to Temporal, its retries included.
 const rpcTimeout = 10 * time.Second
-
-// Put creates or updates the export's schedule. A schedule that was put for a newer revision is left alone.
-func (c *Client) Put(ctx context.Context, e batch.Export) error {
-	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
-	defer cancel()
-	spec, err := specOf(e)
-	if err != nil {
-		return err
-	}
-	schedules := c.Temporal.ScheduleClient()
-	_, err = schedules.Create(ctx, client.ScheduleOptions{
-		ID: e.ID.String(), Spec: spec, Action: actionOf(e), Overlap: overlap, CatchupWindow: c.catchUp(),
-		Paused: e.Paused, Note: noteOf(e), TypedSearchAttributes: attributesOf(e),
-	})
-	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-		return unavailable("create schedule", err)
-	}
-	err = schedules.GetHandle(ctx, e.ID.String()).Update(ctx, client.ScheduleUpdateOptions{
-		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
-			s := in.Description.Schedule
-			if revisionOf(s) > e.Revision {
-				return nil, temporal.ErrSkipScheduleUpdate
-			}
-			s.Spec, s.Action = &spec, actionOf(e)
-			s.Policy = &client.SchedulePolicies{Overlap: overlap, CatchupWindow: c.catchUp()}
-			s.State = &client.ScheduleState{Paused: e.Paused, Note: noteOf(e)}
-			return &client.ScheduleUpdate{Schedule: &s}, nil
-		},
-	})
-	return unavailable("update schedule", err)
-}
 
 // Remove deletes the export's schedule, if there is one.
 func (c *Client) Remove(ctx context.Context, exportID uuid.UUID) error {
@@ -283,26 +250,9 @@ func specOf(e batch.Export) (client.ScheduleSpec, error) {
 func actionOf(e batch.Export) *client.ScheduleWorkflowAction {
 	return &client.ScheduleWorkflowAction{
 		ID: e.ID.String(), Workflow: ExportInterval, TaskQueue: QueueExports,
-		Args:                  []any{ExportIntervalInput{BatchExportID: e.ID, TeamID: e.TeamID, Revision: e.Revision}},
+		Args:                  []any{ExportIntervalInput{BatchExportID: e.ID, TeamID: e.TeamID, Revision: e.Revision, Paused: &e.Paused}},
 		TypedSearchAttributes: attributesOf(e), StaticSummary: summaryOf(e), Priority: priorityOf(e.TeamID),
 	}
-}
-
-// revisionOf is the revision for which the schedule was put; 0 = unknown.
-func revisionOf(s client.Schedule) int64 {
-	action, ok := s.Action.(*client.ScheduleWorkflowAction)
-	if !ok || len(action.Args) == 0 {
-		return 0
-	}
-	payload, ok := action.Args[0].(*commonpb.Payload)
-	if !ok {
-		return 0
-	}
-	var in ExportIntervalInput
-	if err := converter.GetDefaultDataConverter().FromPayload(payload, &in); err != nil {
-		return 0
-	}
-	return in.Revision
 }
 
 // summaryOf is short enough for a static summary, which is limited to 200 bytes: all its parts are of our own making.

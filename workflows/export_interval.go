@@ -22,6 +22,8 @@ type ExportIntervalInput struct {
 	TeamID        int64     `json:"team_id"`
 	// Revision is that of the definition for which a schedule was put; it lets an older Put recognise a newer one.
 	Revision int64 `json:"revision,omitempty"`
+	// Paused says how the schedule was put; it lets Put recognise that somebody paused or unpaused it in Temporal since.
+	Paused *bool `json:"schedule_paused,omitempty"`
 	// Start and End are explicit bounds. Without End the interval is the one that ends at the schedule's nominal time;
 	// End without Start means from the beginning.
 	Start      *time.Time `json:"data_interval_start,omitempty"`

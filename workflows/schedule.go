@@ -6,8 +6,11 @@ import (
 	"slices"
 	"time"
 
+	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 
 	"tranche/batch"
 	"tranche/internal/app"
@@ -22,6 +25,66 @@ func (c *Client) catchUp() time.Duration {
 		return DefaultCatchUp
 	}
 	return c.CatchUp
+}
+
+// Put creates or updates the export's schedule. A schedule that was put for a newer revision is left alone. One that
+// somebody paused or unpaused in Temporal since it was put stays so, unless the export was too: the reconciler copies that.
+func (c *Client) Put(ctx context.Context, e batch.Export) error {
+	return c.put(ctx, e, func(s client.Schedule) bool {
+		was := putFor(s).Paused
+		if was != nil && *was == e.Paused {
+			return s.State.Paused
+		}
+		return e.Paused
+	})
+}
+
+// Adopt is Put, but leaves alone whether the schedule is paused.
+func (c *Client) Adopt(ctx context.Context, e batch.Export) error {
+	return c.put(ctx, e, func(s client.Schedule) bool { return s.State.Paused })
+}
+
+func (c *Client) put(ctx context.Context, e batch.Export, paused func(client.Schedule) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+	defer cancel()
+	spec, err := specOf(e)
+	if err != nil {
+		return err
+	}
+	schedules := c.Temporal.ScheduleClient()
+	_, err = schedules.Create(ctx, client.ScheduleOptions{
+		ID: e.ID.String(), Spec: spec, Action: actionOf(e), Overlap: overlap, CatchupWindow: c.catchUp(),
+		Paused: e.Paused, Note: noteOf(e), TypedSearchAttributes: attributesOf(e),
+	})
+	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+		return unavailable("create schedule", err)
+	}
+	err = schedules.GetHandle(ctx, e.ID.String()).Update(ctx, client.ScheduleUpdateOptions{
+		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+			s := in.Description.Schedule
+			if putFor(s).Revision > e.Revision {
+				return nil, temporal.ErrSkipScheduleUpdate
+			}
+			s.State = &client.ScheduleState{Paused: paused(s), Note: noteOf(e)}
+			s.Spec, s.Action = &spec, actionOf(e)
+			s.Policy = &client.SchedulePolicies{Overlap: overlap, CatchupWindow: c.catchUp()}
+			return &client.ScheduleUpdate{Schedule: &s}, nil
+		},
+	})
+	return unavailable("update schedule", err)
+}
+
+// putFor is what Put left in the schedule's action; its zero value = unknown.
+func putFor(s client.Schedule) (in ExportIntervalInput) {
+	action, ok := s.Action.(*client.ScheduleWorkflowAction)
+	if !ok || len(action.Args) == 0 {
+		return in
+	}
+	payload, ok := action.Args[0].(*commonpb.Payload)
+	if !ok || converter.GetDefaultDataConverter().FromPayload(payload, &in) != nil {
+		return ExportIntervalInput{}
+	}
+	return in
 }
 
 // Schedule compares the export's schedule with what Put would make of it.
@@ -41,7 +104,7 @@ func (c *Client) Schedule(ctx context.Context, e batch.Export) (app.Schedule, er
 	}
 	s := d.Schedule
 	return app.Schedule{
-		Found: true, Revision: revisionOf(s), Paused: s.State.Paused,
+		Found: true, Revision: putFor(s).Revision, Paused: s.State.Paused,
 		Drifted: s.Spec == nil || !sameSpec(*s.Spec, want) || !c.samePolicy(s) || !sameAction(s, actionOf(e)),
 	}, nil
 }

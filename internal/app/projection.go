@@ -32,6 +32,9 @@ func (p *pass) staleSchedules(ctx context.Context) error {
 		return err
 	}
 	for _, e := range stale {
+		if p.Now().Sub(e.LastUpdatedAt) < p.Grace {
+			continue // whoever changed it is about to put it
+		}
 		if e.Deleted {
 			err = p.Workflows.Remove(ctx, e.ID)
 		} else {
@@ -43,11 +46,11 @@ func (p *pass) staleSchedules(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		kind := RepairStaleSchedule
 		if e.Deleted {
-			p.mended(RepairOrphanedSchedule, e.ID)
-		} else if p.Now().Sub(e.LastUpdatedAt) >= p.Grace { // else whoever changed the export was about to put it
-			p.mended(RepairStaleSchedule, e.ID)
+			kind = RepairOrphanedSchedule
 		}
+		p.mended(kind, e.ID)
 	}
 	return nil
 }
@@ -135,7 +138,7 @@ func (p *pass) copyPause(ctx context.Context, e batch.Export, paused bool) error
 	}
 	p.mended(RepairPause, e.ID, zap.Bool("paused", paused))
 	p.tell(e.TeamID, e.ID, uuid.Nil, batch.LogWarning, "Somebody "+what+" the batch export in Temporal.")
-	if err := p.Workflows.Put(ctx, e); err != nil {
+	if err := p.Workflows.Adopt(ctx, e); err != nil {
 		return err
 	}
 	return p.Store.MarkScheduled(ctx, e.ID, e.Revision)

@@ -52,6 +52,8 @@ type ReconcilerStore interface {
 type ReconcilerWorkflows interface {
 	Schedules
 	BackfillWorkflows
+	// Adopt is Put, but leaves alone whether the schedule is paused.
+	Adopt(ctx context.Context, e batch.Export) error
 	// Scheduled returns the exports that have a schedule, and whether it is paused. It may lag behind by seconds.
 	Scheduled(ctx context.Context) (map[uuid.UUID]bool, error)
 	// Schedule compares the export's schedule with what Put would make of it.
