@@ -54,6 +54,8 @@ type Options struct {
 	Concurrency batch.Concurrency
 	// Housekeeping says when to repair and sweep; zero = DefaultHousekeeping.
 	Housekeeping Housekeeping
+	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
+	CatchUp time.Duration
 }
 
 // Housekeeping says how often the stack repairs what came apart and sweeps, and how long it leaves new things alone.
@@ -221,7 +223,7 @@ func (s *Stack) serve() (err error) {
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
 	parts := service.Parts{
 		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log,
-		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...),
+		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), CatchUp: s.options.CatchUp,
 	}
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{
