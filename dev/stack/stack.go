@@ -20,6 +20,7 @@ import (
 	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/file"
+	"tranche/destinations/postgres"
 	"tranche/dev/duckdb"
 	"tranche/dev/temporal"
 	"tranche/internal/auth"
@@ -42,7 +43,8 @@ type Options struct {
 	Load []string
 	Log  *zap.Logger
 
-	// Plugins makes the kinds of destinations, given the folder for exported files; nil = File alone.
+	// Plugins makes the kinds of destinations, given the folder for exported files; nil = all that the service has, with
+	// any host allowed, and without TLS where a database has none.
 	Plugins func(root string) []destinations.Plugin
 	// SourceURL is a database with the events, which runs read in place of the loaded ones; SourceTable is its table.
 	SourceURL, SourceTable string
@@ -70,7 +72,10 @@ func DefaultHousekeeping() Housekeeping {
 
 func (o Options) plugins(root string) []destinations.Plugin {
 	if o.Plugins == nil {
-		return []destinations.Plugin{file.Plugin(file.Server{Root: root})}
+		return []destinations.Plugin{
+			file.Plugin(file.Server{Root: root}),
+			postgres.Plugin(postgres.Server{Plaintext: true}),
+		}
 	}
 	return o.Plugins(root)
 }
