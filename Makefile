@@ -30,6 +30,8 @@ GOLANGCI_VERSION := v2.15.0
 WORKFLOWCHECK_VERSION := v0.6.0
 GOLANGCI := $(CACHE)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
 WORKFLOWCHECK := $(CACHE)/workflowcheck-$(WORKFLOWCHECK_VERSION)/workflowcheck
+MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
+MINIO := $(CACHE)/minio-$(MINIO_VERSION)/minio
 
 .PHONY: help
 help: ## Show this help.
@@ -46,9 +48,12 @@ dev: ## Build and run everything on this machine, with a demo; state is kept in 
 	bin/tranche-dev --demo --data-dir .dev
 
 .PHONY: test
-test: ## Test the service without cgo, then the dev module with its real servers.
+test: $(MINIO) ## Test the service without cgo, then the dev module with its real servers.
 	$(ROOT) $(PATIENT) go test -p $(PARALLEL) -timeout $(TEST_TIMEOUT) $(ARGS) ./...
 	$(DEV) go test -p $(PARALLEL) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...
+
+.PHONY: minio
+minio: $(MINIO) ## Build the object store of the tests: minutes, once.
 
 .PHONY: test-unit
 test-unit: ## Run the quick tests of the service.
@@ -119,8 +124,7 @@ check: lint test ## Do all that CI does.
 clean: ## Remove what was built and the state of make dev; tools stay.
 	rm -rf bin .dev
 
-# go-program(name, package, version) builds a Go program once per version. A test server is one more line:
-# $(eval $(call go-program,minio,github.com/minio/minio,$(MINIO_VERSION)))
+# go-program(name, package, version) builds a Go program once per version.
 define go-program
 $(CACHE)/$(1)-$(3)/$(1):
 	@echo "Building $(1) $(3): minutes, once."
@@ -128,3 +132,4 @@ $(CACHE)/$(1)-$(3)/$(1):
 endef
 $(eval $(call go-program,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_VERSION)))
 $(eval $(call go-program,workflowcheck,go.temporal.io/sdk/contrib/tools/workflowcheck,$(WORKFLOWCHECK_VERSION)))
+$(eval $(call go-program,minio,github.com/minio/minio,$(MINIO_VERSION)))

@@ -19,9 +19,11 @@ import (
 	"tranche/api"
 	"tranche/destinations"
 	"tranche/destinations/file"
+	"tranche/destinations/s3"
 	"tranche/dev/duckdb"
 	"tranche/dev/temporal"
 	"tranche/internal/auth"
+	"tranche/internal/safenet"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
 	"tranche/sources"
@@ -41,7 +43,7 @@ type Options struct {
 	Load []string
 	Log  *zap.Logger
 
-	// Plugins makes the kinds of destinations, given the folder for exported files; nil = File alone.
+	// Plugins makes the kinds of destinations, given the folder for exported files; nil = those of the service.
 	Plugins func(root string) []destinations.Plugin
 	// Source is what runs read, given the store of the loaded events; nil = that store.
 	Source func(events *duckdb.Store) sources.Source
@@ -63,7 +65,9 @@ func DefaultHousekeeping() Housekeeping {
 
 func (o Options) plugins(root string) []destinations.Plugin {
 	if o.Plugins == nil {
-		return []destinations.Plugin{file.Plugin(file.Server{Root: root})}
+		// On a laptop, stores run on the machine itself.
+		guard := safenet.Guard{Allow: safenet.Loopback()}
+		return append(s3.Plugins(s3.Server{Guard: guard}), file.Plugin(file.Server{Root: root}))
 	}
 	return o.Plugins(root)
 }
