@@ -43,7 +43,7 @@ const (
 )
 
 // errNoServer says that there is no MinIO on this machine.
-var errNoServer = errors.New(`no MinIO server: run "make minio", or have minio in PATH`)
+var errNoServer = errors.New(`no MinIO server: run "make test-servers", or have minio in PATH`)
 
 // A Server is one MinIO in a temporary folder, on a free port. The zero value is ready: it starts with the first Bucket.
 // Make one per test package and stop it in TestMain:
