@@ -23,7 +23,9 @@ func (a *Activities) guard(ctx context.Context, runID uuid.UUID, reset bool, m *
 		return applicationError(batch.Errorf(batch.CodeSuperseded, nil, "the workflow was reset: its interval is delivered by a new run"))
 	}
 	stop := beat(ctx, a.Limits.Heartbeat, m)
+	keep := a.keepPermit(ctx, runID)
 	err := a.recovered(ctx, work)
+	keep()
 	stop()
 	if err == nil {
 		return nil
