@@ -34,7 +34,9 @@ func TestDueIntervalsTileWhateverIsChanged(t *testing.T) {
 		clock := func() time.Time { return now }
 		e := storagetest.Export()
 		e.CreatedAt, e.LastUpdatedAt = created, created
-		store := db.WithClock(clock)
+		// A boundary may pass between the decision and its being stored.
+		lag := rapid.SampledFrom([]time.Duration{0, 90 * time.Second}).Draw(r, "lag")
+		store := db.WithClock(func() time.Time { return now.Add(lag) })
 		require.NoError(r, store.CreateExport(t.Context(), e))
 		exports := &app.Exports{
 			Store: store, Schedules: newTemporal(), Plugins: destinations.NewRegistry(), Log: zap.NewNop(), Now: clock,
