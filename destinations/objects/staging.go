@@ -147,7 +147,7 @@ func (s *staging) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.file = nil
+	s.file = nil // the encoder holds nothing after Close
 	f.object.SHA256 = hex.EncodeToString(f.sha.Sum(nil))
 	f.object.MinTimestamp, f.object.MaxTimestamp = f.times.bounds()
 	s.receipt.Objects = append(s.receipt.Objects, destinations.StagedObject{Object: f.object, Ref: ref})
@@ -157,9 +157,13 @@ func (s *staging) finish(ctx context.Context) error {
 }
 
 func (s *staging) discard() {
-	if s.file != nil {
-		s.file.Discard()
+	if s.file == nil {
+		return
 	}
+	if s.file.encoder != nil {
+		s.file.encoder.Discard()
+	}
+	s.file.Discard()
 }
 
 // An openFile counts and hashes what is written to it.
