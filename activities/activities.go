@@ -28,7 +28,9 @@ type Activities struct {
 	Metrics    Metrics
 	Log        *zap.Logger
 	Limits     Limits
-	Now        func() time.Time
+	// Memory bounds what the splits that are staged at once hold; nil = nothing does.
+	Memory *Memory
+	Now    func() time.Time
 }
 
 // Store is what the activities need of the database.
@@ -44,6 +46,7 @@ type Store interface {
 	SavePlan(ctx context.Context, runID uuid.UUID, generation int, splits []sources.Split) error
 	Split(ctx context.Context, runID uuid.UUID, generation, number int) (sources.Split, error)
 	RecordRef(ctx context.Context, ref destinations.Journaled) error
+	SaveProgress(ctx context.Context, runID uuid.UUID, generation, split, attempt int, rows, bytes int64) error
 	SaveReceipt(ctx context.Context, runID uuid.UUID, generation, attempt int, r destinations.Receipt) error
 	Receipts(ctx context.Context, runID uuid.UUID, generation int) (staged []destinations.Receipt, planned int, err error)
 

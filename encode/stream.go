@@ -18,6 +18,8 @@ const (
 	gzipLevel = 6
 	// brotliQuality is what clients of the contract know.
 	brotliQuality = 5
+	// brotliMemory is about what brotli needs for its window and tables at that quality.
+	brotliMemory = 16 << 20
 	// firstGuess is how much shorter text is expected to get before something has come out of the codec.
 	firstGuess = 0.25
 )

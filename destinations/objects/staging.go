@@ -129,7 +129,7 @@ func (s *staging) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.file = &openFile{File: file, stopped: func() error { return context.Cause(ctx) }, object: batch.Object{Key: key}, sha: sha256.New()}
+	s.file = &openFile{File: file, wrote: s.job.Wrote, stopped: func() error { return context.Cause(ctx) }, object: batch.Object{Key: key}, sha: sha256.New()}
 	s.file.encoder, err = encode.New(s.file, s.schema, s.config.Options())
 	return err
 }
@@ -169,6 +169,7 @@ func (s *staging) discard() {
 // An openFile counts and hashes what is written to it.
 type openFile struct {
 	File
+	wrote   func(bytes int64)
 	stopped func() error
 	encoder encode.Encoder
 	object  batch.Object
@@ -184,5 +185,6 @@ func (f *openFile) Write(p []byte) (int, error) {
 	n, err := f.File.Write(p)
 	f.sha.Write(p[:n])
 	f.object.Bytes += int64(n)
+	f.wrote(int64(n))
 	return n, err
 }

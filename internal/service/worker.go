@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type WorkerOptions struct {
 	Limits activities.Limits
 	// Slots is how many activities run at once for scheduled runs, BackfillSlots for backfills.
 	Slots, BackfillSlots int
+	// Memory is how many bytes the splits that are staged at once may hold; 0 = activities.DefaultMemory.
+	Memory int64
 	// HousekeepEvery is the pause between two passes of the reconciler and the sweep.
 	HousekeepEvery time.Duration
 	// Grace is how long a row may be without its workflow, and a finished run with something staged.
@@ -52,7 +55,7 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	flows := &workflows.Client{Temporal: p.Temporal}
 	acts := &activities.Activities{
 		Store: p.DB, Source: o.Source, Plugins: p.Plugins, Executions: flows, Logs: p.RunLog, Metrics: p.Metrics,
-		Log: p.Log, Limits: o.Limits, Now: time.Now,
+		Log: p.Log, Limits: o.Limits, Now: time.Now, Memory: activities.NewMemory(cmp.Or(o.Memory, activities.DefaultMemory)),
 	}
 	if o.Adjust != nil {
 		o.Adjust(acts)
