@@ -69,8 +69,9 @@ func makeStore(ctx context.Context, o options, path string) error {
 	}
 	defer c.Close()
 	if o.events == "" {
-		_, err = c.Exec(ctx, generate, o.rows)
-		return err
+		if _, err = c.Exec(ctx, generate, min(o.rows, generated)); err != nil {
+			return err
+		}
 	}
 	return multiply(ctx, c, o.rows)
 }
@@ -106,6 +107,9 @@ func integer(ctx context.Context, c *engine.Conn, sql string) (int64, error) {
 	defer chunk.Close()
 	return chunk.Column(0).Int64(0), nil
 }
+
+// generated is how many events are made one by one. Copies of them, so far from each other, compress no better.
+const generated = 1_000_000
 
 // generate makes events like those of a product: ids that never repeat, a few names, many people, some hundred bytes of
 // JSON. The same number always gives the same events.
