@@ -24,6 +24,7 @@ type Activities struct {
 	Source     sources.Source
 	Plugins    *destinations.Registry
 	Executions Executions
+	Failing    Failing
 	Logs       Logger
 	Metrics    Metrics
 	Log        *zap.Logger
@@ -40,6 +41,9 @@ type Store interface {
 	ExportByID(ctx context.Context, id uuid.UUID) (batch.Export, error)
 	// ExportAt returns the definition as it was at the revision.
 	ExportAt(ctx context.Context, id uuid.UUID, revision int64) (batch.Export, error)
+
+	// SpanAt returns the time of activity in which an interval with this end is due; nil when there is none.
+	SpanAt(ctx context.Context, exportID uuid.UUID, end time.Time) (*batch.Span, error)
 
 	BeginRun(ctx context.Context, r batch.Run) (batch.Run, bool, error)
 	RunByID(ctx context.Context, id uuid.UUID) (batch.Run, error)
@@ -81,10 +85,15 @@ type Store interface {
 
 // Executions is what the activities need of Temporal.
 type Executions interface {
-	// StartInterval starts the workflow of an interval, unless one runs or has delivered.
+	// StartInterval starts the workflow of an interval, unless one runs.
 	StartInterval(ctx context.Context, e batch.Export, i batch.Interval) error
 	// Await waits until the execution that now has the workflow id is over, however it ends.
 	Await(ctx context.Context, workflowID string) error
+}
+
+// Failing pauses exports that fail too often.
+type Failing interface {
+	PauseFailing(ctx context.Context, exportID uuid.UUID) error
 }
 
 // A Logger writes lines that the customer sees.

@@ -42,7 +42,7 @@ type script struct {
 }
 
 var (
-	runID    = uuid.MustParse("0198c0de-0000-7000-8000-000000000001")
+	runID    = batch.RunID("default-test-run-id") // of the test environment
 	exportID = uuid.MustParse("0198c0de-0000-7000-8000-0000000000ee")
 	end      = time.Date(2026, 7, 28, 10, 0, 0, 0, time.UTC)
 	interval = batch.Interval{Start: end.Add(-time.Hour), End: end}

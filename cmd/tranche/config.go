@@ -37,6 +37,7 @@ type config struct {
 	MemoryMB            int
 	SettleDelay         time.Duration
 	SettleDelaySub      time.Duration
+	CatchUp             time.Duration
 	LogRetention        time.Duration
 	LogFormat           string
 	LogLevel            string
@@ -147,6 +148,10 @@ var settings = []setting{
 	{
 		"TRANCHE_SETTLE_DELAY_SUB_HOURLY", "30s", "the same for intervals below an hour", false,
 		func(c *config, v string) error { return duration(&c.SettleDelaySub, v, 0) },
+	},
+	{
+		"TRANCHE_CATCHUP_WINDOW", "720h", "how long an interval may be overdue and is still started; for api and worker alike", false,
+		func(c *config, v string) error { return duration(&c.CatchUp, v, time.Minute) },
 	},
 	{
 		"TRANCHE_LOG_RETENTION", "720h", "how long the log lines of runs are kept", false,

@@ -20,6 +20,7 @@ import (
 	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/file"
+	"tranche/destinations/postgres"
 	"tranche/dev/duckdb"
 	"tranche/dev/temporal"
 	"tranche/internal/auth"
@@ -42,7 +43,8 @@ type Options struct {
 	Load []string
 	Log  *zap.Logger
 
-	// Plugins makes the kinds of destinations, given the folder for exported files; nil = File alone.
+	// Plugins makes the kinds of destinations, given the folder for exported files; nil = all that the service has, with
+	// any host allowed, and without TLS where a database has none.
 	Plugins func(root string) []destinations.Plugin
 	// SourceURL is a database with the events, which runs read in place of the loaded ones; SourceTable is its table.
 	SourceURL, SourceTable string
@@ -54,6 +56,8 @@ type Options struct {
 	Concurrency batch.Concurrency
 	// Housekeeping says when to repair and sweep; zero = DefaultHousekeeping.
 	Housekeeping Housekeeping
+	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
+	CatchUp time.Duration
 }
 
 // Housekeeping says how often the stack repairs what came apart and sweeps, and how long it leaves new things alone.
@@ -68,7 +72,10 @@ func DefaultHousekeeping() Housekeeping {
 
 func (o Options) plugins(root string) []destinations.Plugin {
 	if o.Plugins == nil {
-		return []destinations.Plugin{file.Plugin(file.Server{Root: root})}
+		return []destinations.Plugin{
+			file.Plugin(file.Server{Root: root}),
+			postgres.Plugin(postgres.Server{Plaintext: true}),
+		}
 	}
 	return o.Plugins(root)
 }
@@ -221,7 +228,7 @@ func (s *Stack) serve() (err error) {
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
 	parts := service.Parts{
 		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log,
-		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...),
+		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), CatchUp: s.options.CatchUp,
 	}
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{

@@ -55,9 +55,9 @@ type Worker struct {
 
 // StartWorker starts a worker. It works until Stop.
 func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
-	flows := &workflows.Client{Temporal: p.Temporal}
+	flows := p.flows()
 	acts := &activities.Activities{
-		Store: p.DB, Source: o.Source, Plugins: p.Plugins, Executions: flows, Logs: p.RunLog, Metrics: p.Metrics,
+		Store: p.DB, Source: o.Source, Plugins: p.Plugins, Executions: flows, Failing: p.UseCases(Quotas{}).Exports, Logs: p.RunLog, Metrics: p.Metrics,
 		Log: p.Log, Limits: o.Limits, Concurrency: o.Concurrency, Now: time.Now,
 		Memory: activities.NewMemory(cmp.Or(o.Memory, activities.DefaultMemory)),
 	}
@@ -85,9 +85,12 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
 	keeper := housekeeper{
-		reconciler: &app.Reconciler{Store: p.DB, Workflows: flows, Logs: p.RunLog, Log: p.Log, Now: time.Now, Grace: o.Grace},
-		sweeper:    &activities.Sweeper{Activities: acts, Store: p.DB, Grace: o.Grace},
-		store:      p.DB, retention: o.LogRetention, every: o.HousekeepEvery, log: p.Log,
+		reconciler: &app.Reconciler{
+			Store: p.DB, Workflows: flows, Logs: p.RunLog, Metrics: p.Metrics, Log: p.Log, Now: time.Now, Grace: o.Grace,
+			CatchUp: cmp.Or(p.CatchUp, workflows.DefaultCatchUp),
+		},
+		sweeper: &activities.Sweeper{Activities: acts, Store: p.DB, Grace: o.Grace},
+		store:   p.DB, retention: o.LogRetention, every: o.HousekeepEvery, log: p.Log,
 	}
 	go func() {
 		defer close(w.done)
