@@ -172,7 +172,7 @@ func (s *Server) retryRun(c *gin.Context, who caller) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	b, err := s.Runs.Retry(c.Request.Context(), who.teamID, exportID, id)
+	b, err := s.Runs.Retry(c.Request.Context(), who.teamID, exportID, id, who.makes)
 	return http.StatusCreated, backfillIDBody{BackfillID: b.ID}, err
 }
 

@@ -80,7 +80,7 @@ var settings = []setting{
 		},
 	},
 	{
-		"TRANCHE_SOURCE_URL", "", "database with the events, as a postgres:// URL (worker)", true,
+		"TRANCHE_SOURCE_URL", "", "database with the events, as a clickhouse:// or postgres:// URL (worker)", true,
 		func(c *config, v string) error { c.SourceURL = v; return urlOf(v, "postgres", "postgresql") },
 	},
 	{
