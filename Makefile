@@ -45,8 +45,18 @@ dev: ## Build and run everything on this machine, with a demo; state is kept in 
 	$(DEV) go build -p $(PARALLEL) -ldflags '-X main.version=$(VERSION)' -o ../bin/tranche-dev ./cmd/tranche-dev
 	bin/tranche-dev --demo --data-dir .dev
 
+# ClickHouse's engine as a library, for the tests of that source: half a gigabyte, downloaded once.
+CHDB_VERSION := 26.7.3-stable.1
+CHDB := $(CACHE)/chdb-$(CHDB_VERSION)
+$(CHDB)/installed:
+	npm install --silent --no-audit --no-fund --prefix $(@D) @chdb/lib-linux-x64-gnu@$(CHDB_VERSION)
+	touch $@
+
+.PHONY: test-servers
+test-servers: $(CHDB)/installed ## Fetch the servers that the tests start and that no package of Debian's has.
+
 .PHONY: test
-test: ## Test the service without cgo, then the dev module with its real servers.
+test: test-servers ## Test the service without cgo, then the dev module with its real servers.
 	$(ROOT) $(PATIENT) go test -p $(PARALLEL) -timeout $(TEST_TIMEOUT) $(ARGS) ./...
 	$(DEV) go test -p $(PARALLEL) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...
 

@@ -11,6 +11,7 @@ const (
 	}`
 	exampleChange     = `{"interval": "day", "timezone": "Europe/Berlin", "offset_hour": 2, "destination": {"config": {"prefix": "daily"}}}`
 	exampleRange      = `{"start_at": "2026-01-01T00:00:00Z", "end_at": "2026-01-02T00:00:00Z"}`
+	exampleFill       = `{"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z", "include_paused": true}`
 	exampleUnpause    = `{"backfill": true}`
 	exampleTest       = `{"name": "Events", "interval": "hour", "destination": {"type": "File", "config": {"prefix": "events"}}, "step": 1}`
 	exampleStoredTest = `{"destination": {"config": {"prefix": "elsewhere"}}, "step": 0}`

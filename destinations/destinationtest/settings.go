@@ -95,7 +95,10 @@ func checksPass(w *world) {
 	require.Len(w, checks, len(steps))
 	for i, check := range checks {
 		require.Equal(w, destinations.Step{Name: check.Name, Description: check.Description}, steps[i])
-		require.NoError(w, check.Run(w.ctx), check.Name)
+		err := check.Run(w.ctx)
+		if _, skipped := errors.AsType[*destinations.SkippedError](err); !skipped {
+			require.NoError(w, err, check.Name)
+		}
 	}
 	w.sees()
 	w.stagesNothing()

@@ -147,8 +147,9 @@ func newGround(t *testing.T) *ground {
 		bulk[i].Team, bulk[i].Properties = projectWithBulk, `{"text":"`+strings.Repeat("x", 1000)+`"}`
 	}
 	g := &ground{projects: 10}
-	never := stack.Housekeeping{Every: time.Hour, Grace: time.Hour}
-	g.inProcess = startStackWith(t, never, append(events, bulk...), append(checkedOnly(), fussy(t.TempDir()))...)
+	g.inProcess = startStackWith(t, append(events, bulk...), func(o *stack.Options) {
+		o.Housekeeping = stack.Housekeeping{Every: time.Hour, Grace: time.Hour}
+	}, append(checkedOnly(), fussy(t.TempDir()))...)
 	require.NoError(t, g.DB().EnsureProject(t.Context(), 2, 9, 9))
 	require.NoError(t, g.DB().CreateKey(t.Context(), auth.Key{
 		ID: uuid.New(), Hash: auth.Hash(foreignKey), OrganizationID: 2, UserID: 9, Scopes: []auth.Scope{auth.ScopeAll}, CreatedAt: time.Now(),
