@@ -41,7 +41,7 @@ func TestFuzz(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newWorld(t, func(s *api.Server) { s.Backfills.Limit = 1 << 20 })
 			dir, config := t.TempDir(), ""
 			if name != "any project" {
 				hooks, err := filepath.Abs(filepath.Join("testdata", "fuzz"))
