@@ -171,7 +171,7 @@ func (s *Server) start() error {
 	minio.Env = []string{
 		"HOME=" + s.dir, "MINIO_ROOT_USER=" + accessKey, "MINIO_ROOT_PASSWORD=" + s.secret,
 		"MINIO_KMS_SECRET_KEY=" + Key + ":" + base64.StdEncoding.EncodeToString(key),
-		"MINIO_BROWSER=off", "MINIO_UPDATE=off", "MINIO_CALLHOME_ENABLE=off", "GOMAXPROCS=2",
+		"MINIO_SITE_REGION=" + Region, "MINIO_BROWSER=off", "MINIO_UPDATE=off", "MINIO_CALLHOME_ENABLE=off", "GOMAXPROCS=2",
 	}
 	minio.Stdout, minio.Stderr = &output, &output
 	minio.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
