@@ -99,7 +99,13 @@ func define[C any](server Server, kind, name string, placeOf func(C) place, step
 	return destinations.Define(destinations.Definition[C]{
 		Type: kind, Name: name, Guarantee: destinations.AtomicObjects, Steps: listed(steps),
 		Settle:    settleExtension,
-		Validate:  func(c C) error { return placeOf(c).validate(server) },
+		Validate: func(c C) error {
+			p := placeOf(c)
+			if err := p.validate(server); err != nil {
+				return err
+			}
+			return p.checkHost(server.Guard)
+		},
 		Columns:   func(_ C, model batch.Model) ([]query.Column, error) { return objects.Columns(model) },
 		MaxSplits: func(c C) int { return placeOf(c).files().Splits() },
 		OpenFor: func(_ context.Context, owner destinations.Owner, c C) (destinations.Destination, error) {
@@ -118,7 +124,7 @@ type destination struct {
 
 // open connects lazily: what does not answer is found by the first request.
 func (s Server) open(owner destinations.Owner, p place, steps []step) (*destination, error) {
-	if err := p.validate(Server{Credentials: s.Credentials, Lend: s.Lend}); err != nil { // the guard watches connections now
+	if err := p.validate(s); err != nil { // the guard watches connections now
 		return nil, err
 	}
 	d := &destination{place: p, steps: steps}
