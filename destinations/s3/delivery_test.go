@@ -1,6 +1,7 @@
 package s3_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"hash/crc64"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/google/uuid"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 
 	"tranche/batch"
@@ -60,6 +62,14 @@ func TestNothingIsListedBeforeTheCommit(t *testing.T) {
 	require.NoError(t, err)
 	s.sees(base+"-0.jsonl", base+"-1.jsonl", base+"-2.jsonl", base+"-3.jsonl", base+"_manifest.json")
 	s.sweeps(d)
+
+	schema, err := jsonschema.NewCompiler().Compile("../../docs/manifest.schema.json")
+	require.NoError(t, err)
+	body, err := b.Read(t.Context(), base+"_manifest.json")
+	require.NoError(t, err)
+	manifest, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	require.NoError(t, err)
+	require.NoError(t, schema.Validate(manifest))
 }
 
 func TestAnObjectSaysWhoseItIsAndHasItsChecksum(t *testing.T) {

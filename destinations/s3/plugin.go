@@ -98,7 +98,7 @@ func define[C any](server Server, kind, name string, placeOf func(C) place, step
 	}
 	return destinations.Define(destinations.Definition[C]{
 		Type: kind, Name: name, Guarantee: destinations.AtomicObjects, Steps: listed(steps),
-		Settle:    settleExtension,
+		Settle: settleExtension,
 		Validate: func(c C) error {
 			p := placeOf(c)
 			if err := p.validate(server); err != nil {

@@ -68,7 +68,7 @@ func (s *sts) assume(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, `<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized to perform: sts:AssumeRole</Message></Error></ErrorResponse>`)
 			return
 		}
-		session = server.Session(s.T, c.policy)
+		session = server.Session(s.T, c.policy) //nolint:contextcheck // it has the test's
 	}
 	type result struct {
 		XMLName     xml.Name `xml:"AssumeRoleResponse"`
