@@ -26,7 +26,7 @@ type Committed struct {
 func (a *Activities) Commit(ctx context.Context, in RunInput) (Committed, error) {
 	var committed Committed
 	m := &meter{}
-	err := a.guard(ctx, in.RunID, m, func(ctx context.Context) error {
+	err := a.guard(ctx, in.RunID, in.Reset, m, func(ctx context.Context) error {
 		d, err := a.load(ctx, in.RunID)
 		if err != nil {
 			return err

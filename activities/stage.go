@@ -20,6 +20,7 @@ type StageInput struct {
 	Generation int       `json:"generation"`
 	Split      int       `json:"split"`
 	Splits     int       `json:"splits"`
+	Reset      bool      `json:"reset,omitempty"` // as in RunInput
 }
 
 // Staged is what the history keeps of a split; the rest is in our database.
@@ -32,7 +33,7 @@ type Staged struct {
 func (a *Activities) Stage(ctx context.Context, in StageInput) (Staged, error) {
 	var staged Staged
 	m := &meter{}
-	err := a.guard(ctx, in.RunID, m, func(ctx context.Context) error {
+	err := a.guard(ctx, in.RunID, in.Reset, m, func(ctx context.Context) error {
 		d, err := a.load(ctx, in.RunID)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -175,7 +176,7 @@ var nobody caller
 
 // routes lists the operations, with their paths below a project.
 func (s *Server) routes() []route {
-	return append(s.exportRoutes(), s.runRoutes()...)
+	return slices.Concat(s.exportRoutes(), s.runRoutes(), s.coverageRoutes())
 }
 
 const (

@@ -121,6 +121,15 @@ func (c Calendar) Ceil(t time.Time) time.Time {
 // Aligned says whether t is a boundary.
 func (c Calendar) Aligned(t time.Time) bool { return c.Floor(t).Equal(t) }
 
+// Repeats says whether t shows the local time of a boundary although it is none: the clocks show it a second time.
+func (c Calendar) Repeats(t time.Time) bool {
+	local := t.In(c.location)
+	if !c.frequency.InLocalTime() || local.Hour() != c.hour || local.Minute() != 0 || local.Second() != 0 || local.Nanosecond() != 0 {
+		return false
+	}
+	return (c.frequency != Weekly || local.Weekday() == c.day) && !c.Aligned(t)
+}
+
 // Before returns the interval that ends at the boundary end.
 func (c Calendar) Before(end time.Time) Interval {
 	return Interval{Start: c.Floor(end.Add(-time.Nanosecond)), End: end.UTC()}

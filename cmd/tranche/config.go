@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tranche/batch"
 	"tranche/storage"
 )
 
@@ -33,10 +34,12 @@ type config struct {
 	RateLimit           int
 	BackfillsPerTeam    int
 	BackfillConcurrency int
+	Concurrency         batch.Concurrency
 	WorkerSlots         int
 	BackfillSlots       int
 	SettleDelay         time.Duration
 	SettleDelaySub      time.Duration
+	CatchUp             time.Duration
 	LogRetention        time.Duration
 	LogFormat           string
 	LogLevel            string
@@ -132,6 +135,18 @@ var settings = []setting{
 		func(c *config, v string) error { return number(&c.BackfillConcurrency, v, 1, 100) },
 	},
 	{
+		"TRANCHE_RUNS_PER_EXPORT", "20", "how many runs of an export may work at once, on all workers; 0 = any number", false,
+		func(c *config, v string) error { return number(&c.Concurrency.PerExport, v, 0, 10_000) },
+	},
+	{
+		"TRANCHE_RUNS_PER_TEAM", "50", "the same for the exports of a project", false,
+		func(c *config, v string) error { return number(&c.Concurrency.PerTeam, v, 0, 10_000) },
+	},
+	{
+		"TRANCHE_RUNS_PER_HOST", "50", "the same for all exports that deliver to a host; backfills leave the last place to schedules", false,
+		func(c *config, v string) error { return number(&c.Concurrency.PerHost, v, 0, 10_000) },
+	},
+	{
 		"TRANCHE_WORKER_SLOTS", "20", "how many activities a worker runs at once for scheduled runs", false,
 		func(c *config, v string) error { return number(&c.WorkerSlots, v, 1, 1000) },
 	},
@@ -146,6 +161,10 @@ var settings = []setting{
 	{
 		"TRANCHE_SETTLE_DELAY_SUB_HOURLY", "30s", "the same for intervals below an hour", false,
 		func(c *config, v string) error { return duration(&c.SettleDelaySub, v, 0) },
+	},
+	{
+		"TRANCHE_CATCHUP_WINDOW", "720h", "how long an interval may be overdue and is still started; for api and worker alike", false,
+		func(c *config, v string) error { return duration(&c.CatchUp, v, time.Minute) },
 	},
 	{
 		"TRANCHE_LOG_RETENTION", "720h", "how long the log lines of runs are kept", false,

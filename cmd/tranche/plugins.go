@@ -8,6 +8,7 @@ import (
 
 	"tranche/destinations"
 	"tranche/destinations/file"
+	"tranche/destinations/postgres"
 	"tranche/destinations/s3"
 	"tranche/internal/safenet"
 )
@@ -22,6 +23,7 @@ func plugins(ctx context.Context, c config) (*destinations.Registry, error) {
 	return destinations.NewRegistry(append(
 		s3.Plugins(stores),
 		file.Plugin(file.Server{Root: c.FileRoot}),
+		postgres.Plugin(postgres.Server{Guard: guard}),
 	)...), nil
 }
 

@@ -46,7 +46,7 @@ func runWorker(ctx context.Context, c config) (err error) {
 	limits := activities.Production()
 	limits.Settle, limits.SettleSubHourly = c.SettleDelay, c.SettleDelaySub
 	worker, err := p.StartWorker(service.WorkerOptions{
-		Source: source, Limits: limits, Slots: c.WorkerSlots, BackfillSlots: c.BackfillSlots,
+		Source: source, Limits: limits, Slots: c.WorkerSlots, BackfillSlots: c.BackfillSlots, Concurrency: c.Concurrency,
 		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: c.LogRetention,
 	})
 	if err != nil {

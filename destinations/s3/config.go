@@ -95,6 +95,15 @@ func valueOf(text *string) string {
 	return *text
 }
 
+// host is that of a store which can be overrun; Amazon's cannot.
+func (p place) host() string {
+	u, err := url.Parse(p.endpoint)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
 // files are the settings of names and formats: the outer prefix is required, and hides the one in there.
 func (b Bucket) files() objects.Config {
 	c := b.Config

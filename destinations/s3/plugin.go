@@ -108,6 +108,7 @@ func define[C any](server Server, kind, name string, placeOf func(C) place, step
 		},
 		Columns:   func(_ C, model batch.Model) ([]query.Column, error) { return objects.Columns(model) },
 		MaxSplits: func(c C) int { return placeOf(c).files().Splits() },
+		Host:      func(c C) string { return placeOf(c).host() },
 		OpenFor: func(_ context.Context, owner destinations.Owner, c C) (destinations.Destination, error) {
 			return server.open(owner, placeOf(c), steps)
 		},

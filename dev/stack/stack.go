@@ -17,8 +17,10 @@ import (
 
 	"tranche/activities"
 	"tranche/api"
+	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/file"
+	"tranche/destinations/postgres"
 	"tranche/destinations/s3"
 	"tranche/dev/duckdb"
 	"tranche/dev/temporal"
@@ -43,7 +45,8 @@ type Options struct {
 	Load []string
 	Log  *zap.Logger
 
-	// Plugins makes the kinds of destinations, given the folder for exported files; nil = those of the service.
+	// Plugins makes the kinds of destinations, given the folder for exported files; nil = all that the service has, with
+	// the machine itself allowed as a host, and without TLS where a database has none.
 	Plugins func(root string) []destinations.Plugin
 	// SourceURL is a database with the events, which runs read in place of the loaded ones; SourceTable is its table.
 	SourceURL, SourceTable string
@@ -51,8 +54,12 @@ type Options struct {
 	Source func(events *duckdb.Store) sources.Source
 	// Limits are the times of the protocol; nil = activities.Embedded().
 	Limits *activities.Limits
+	// Concurrency limits how many runs work at once; zero = any number: on a laptop the slots are limit enough.
+	Concurrency batch.Concurrency
 	// Housekeeping says when to repair and sweep; zero = DefaultHousekeeping.
 	Housekeeping Housekeeping
+	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
+	CatchUp time.Duration
 }
 
 // Housekeeping says how often the stack repairs what came apart and sweeps, and how long it leaves new things alone.
@@ -68,8 +75,11 @@ func DefaultHousekeeping() Housekeeping {
 func (o Options) plugins(root string) []destinations.Plugin {
 	if o.Plugins == nil {
 		// On a laptop, stores run on the machine itself.
-		guard := safenet.Guard{Allow: safenet.Loopback()}
-		return append(s3.Plugins(s3.Server{Guard: guard}), file.Plugin(file.Server{Root: root}))
+		stores := s3.Server{Guard: safenet.Guard{Allow: safenet.Loopback()}}
+		return append(s3.Plugins(stores),
+			file.Plugin(file.Server{Root: root}),
+			postgres.Plugin(postgres.Server{Plaintext: true}),
+		)
 	}
 	return o.Plugins(root)
 }
@@ -222,11 +232,11 @@ func (s *Stack) serve() (err error) {
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
 	parts := service.Parts{
 		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log,
-		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...),
+		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), CatchUp: s.options.CatchUp,
 	}
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{
-		Source: s.source, Limits: s.options.limits(), Slots: slots, BackfillSlots: slots,
+		Source: s.source, Limits: s.options.limits(), Slots: slots, BackfillSlots: slots, Concurrency: s.options.Concurrency,
 		HousekeepEvery: house.Every, Grace: house.Grace, LogRetention: logRetention,
 	})
 	if err != nil {

@@ -128,17 +128,9 @@ func (s *Exports) apply(e *batch.Export, c Change) error {
 		e.LastPausedAt = c.LastPausedAt.Value
 	}
 	if c.Paused.Is && c.Paused.Value != e.Paused {
-		s.setPaused(e, c.Paused.Value)
+		setPaused(e, c.Paused.Value, s.Now())
 	}
 	return nil
-}
-
-// setPaused pauses an export that runs, or lets one run that is paused.
-func (s *Exports) setPaused(e *batch.Export, paused bool) {
-	if e.Paused = paused; paused {
-		now := s.Now().UTC().Truncate(time.Microsecond)
-		e.LastPausedAt = &now
-	}
 }
 
 // changedDestination lays new settings over stored ones.
@@ -221,7 +213,8 @@ func (s *Exports) changeCalendar(e *batch.Export, c Change) error {
 		return err
 	}
 	if after.String() != before.String() {
-		e.FirstInterval = firstInterval(e.FirstInterval, before, after, s.Now())
+		joint := batch.FirstInterval(e.FirstInterval, before, after, s.Now())
+		e.FirstInterval = &joint
 	}
 	return nil
 }
@@ -234,14 +227,4 @@ func keepOffsets(e *batch.Export, stored batch.Export, f batch.Frequency) {
 	if f == batch.Weekly {
 		e.OffsetDay = stored.OffsetDay
 	}
-}
-
-// firstInterval joins the calendars: from the end of the last interval that was due before to the first boundary after.
-// A first interval that is not due yet was never begun: the new one starts where it would have.
-func firstInterval(pending *batch.Interval, before, after batch.Calendar, now time.Time) *batch.Interval {
-	start := before.Floor(now)
-	if pending != nil && now.Before(pending.End) {
-		start = pending.Start
-	}
-	return &batch.Interval{Start: start.UTC(), End: after.Next(now).UTC()}
 }
