@@ -2,7 +2,6 @@ package s3
 
 import (
 	"context"
-	"crypto/x509"
 	"syscall"
 	"time"
 
@@ -39,7 +38,6 @@ type Server struct {
 
 	// Tests have other servers, less patience, and stop a destination at its steps.
 	storeURL, stsURL string
-	roots            *x509.CertPool
 	idle             time.Duration
 	maxBackoff       time.Duration
 	at               func(ctx context.Context, point string) error

@@ -39,7 +39,7 @@ func (s Server) newHTTPClient() *http.Client {
 				}
 				return &impatientConn{Conn: conn, idle: idle}, nil
 			},
-			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.roots},
+			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout: dialTimeout,
 			MaxIdleConnsPerHost: maxIdleConns,
 			IdleConnTimeout:     idle,

@@ -126,6 +126,19 @@ func TestFilesThatShareASmallBudgetAllGetDone(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Len(t, s.staged(), 2*splits)
+	files := 0
+	for _, u := range s.uploads {
+		for number, part := range u.parts {
+			if number < len(u.parts) {
+				require.Len(t, part, 8<<20, "some stores want all parts but the last to have one size")
+			}
+		}
+		if len(u.parts) > 0 {
+			files++
+			require.Len(t, u.parts, 3)
+		}
+	}
+	require.Equal(t, splits, files)
 }
 
 func TestWhoWaitsForMemoryIsCancelled(t *testing.T) {
