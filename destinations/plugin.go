@@ -27,6 +27,8 @@ type Definition[C any] struct {
 	Columns func(C, batch.Model) ([]query.Column, error)
 	// MaxSplits is how many splits of an interval may be staged; nil = 1.
 	MaxSplits func(C) int
+	// Memory is the most that one Stage holds at once, in bytes; nil = DefaultMemory.
+	Memory func(C) int64
 	// Host names the machine that records go to, of which the server bounds how many runs deliver to it at once; nil =
 	// there is none that could be overrun.
 	Host func(C) string
@@ -63,6 +65,7 @@ type Plugin struct {
 	validate  func(map[string]any) error
 	columns   func(map[string]any, batch.Model) ([]query.Column, error)
 	maxSplits func(map[string]any) (int, error)
+	memory    func(map[string]any) (int64, error)
 	host      func(map[string]any) string
 	open      func(context.Context, Owner, map[string]any) (Destination, error)
 }
@@ -111,6 +114,13 @@ func Define[C any](d Definition[C]) Plugin {
 			return 1, err
 		}
 		return d.MaxSplits(c), nil
+	}
+	p.memory = func(config map[string]any) (int64, error) {
+		c, err := decode(config)
+		if err != nil || d.Memory == nil {
+			return DefaultMemory, err
+		}
+		return d.Memory(c), nil
 	}
 	p.host = func(config map[string]any) string {
 		c, err := decode(config)
@@ -182,6 +192,18 @@ func (p Plugin) Events(config map[string]any) (include, exclude []string) {
 // Columns returns what is exported of a model with this config.
 func (p Plugin) Columns(config map[string]any, model batch.Model) ([]query.Column, error) {
 	return p.columns(config, model)
+}
+
+// DefaultMemory is what a Stage is taken to hold when its destination does not say.
+const DefaultMemory = 64 << 20
+
+// Memory returns the most that one Stage holds at once with this config, in bytes.
+func (p Plugin) Memory(config map[string]any) int64 {
+	n, err := p.memory(config)
+	if err != nil {
+		return DefaultMemory // Open says what is wrong
+	}
+	return n
 }
 
 // MaxSplits returns how many splits of an interval may be staged with this config: 1 when files cannot be numbered.

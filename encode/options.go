@@ -67,6 +67,23 @@ func (o Options) Validate() error {
 	return nil
 }
 
+// Memory is the most that one file holds at once while it is written, in bytes, beside the batch that it is given.
+func (o Options) Memory() int64 {
+	const (
+		jobs      = pressWidth + 1 // and the one that is being filled
+		codecSize = 2 << 20        // tables and windows of one codec
+	)
+	switch {
+	case o.Format == Parquet: // pages that do not get shorter
+		return rowGroupBytes + jobs*(2*pageBytes+codecSize)
+	case o.Compression == None:
+		return 2 * plainBytes
+	case o.Compression == Brotli:
+		return jobs*2*blockBytes + brotliMemory
+	}
+	return jobs * (2*blockBytes + codecSize)
+}
+
 // Extension is what file names end in, without the first dot. Parquet compresses inside the file and has no suffix
 // for the codec.
 func (o Options) Extension() string {

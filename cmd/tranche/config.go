@@ -37,6 +37,7 @@ type config struct {
 	Concurrency         batch.Concurrency
 	WorkerSlots         int
 	BackfillSlots       int
+	MemoryMB            int
 	SettleDelay         time.Duration
 	SettleDelaySub      time.Duration
 	CatchUp             time.Duration
@@ -153,6 +154,10 @@ var settings = []setting{
 	{
 		"TRANCHE_BACKFILL_SLOTS", "10", "how many activities a worker runs at once for backfills", false,
 		func(c *config, v string) error { return number(&c.BackfillSlots, v, 1, 1000) },
+	},
+	{
+		"TRANCHE_MEMORY_MB", "512", "how many MiB the splits that a worker stages at once may hold; further ones wait", false,
+		func(c *config, v string) error { return number(&c.MemoryMB, v, 16, 1<<20) },
 	},
 	{
 		"TRANCHE_SETTLE_DELAY", "60s", "how long a run waits after its interval for late rows", false,

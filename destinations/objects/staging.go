@@ -136,7 +136,7 @@ func (s *staging) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.file = &openFile{File: file, stopped: func() error { return context.Cause(ctx) }, object: batch.Object{Key: key}, sha: sha256.New()}
+	s.file = &openFile{File: file, wrote: s.job.Wrote, stopped: func() error { return context.Cause(ctx) }, object: batch.Object{Key: key}, sha: sha256.New()}
 	s.file.encoder, err = encode.New(s.file, s.schema, s.config.Options())
 	return err
 }
@@ -154,7 +154,7 @@ func (s *staging) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.file = nil
+	s.file = nil // the encoder holds nothing after Close
 	f.object.SHA256 = hex.EncodeToString(f.sha.Sum(nil))
 	f.object.MinTimestamp, f.object.MaxTimestamp = f.times.bounds()
 	s.receipt.Objects = append(s.receipt.Objects, destinations.StagedObject{Object: f.object, Ref: ref})
@@ -164,14 +164,19 @@ func (s *staging) finish(ctx context.Context) error {
 }
 
 func (s *staging) discard() {
-	if s.file != nil {
-		s.file.Discard()
+	if s.file == nil {
+		return
 	}
+	if s.file.encoder != nil {
+		s.file.encoder.Discard()
+	}
+	s.file.Discard()
 }
 
 // An openFile counts and hashes what is written to it.
 type openFile struct {
 	File
+	wrote   func(bytes int64)
 	stopped func() error
 	encoder encode.Encoder
 	object  batch.Object
@@ -187,5 +192,6 @@ func (f *openFile) Write(p []byte) (int, error) {
 	n, err := f.File.Write(p)
 	f.sha.Write(p[:n])
 	f.object.Bytes += int64(n)
+	f.wrote(int64(n))
 	return n, err
 }

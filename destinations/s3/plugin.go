@@ -106,6 +106,7 @@ func define[C any](server Server, kind, name string, placeOf func(C) place, step
 		},
 		Columns:   func(_ C, model batch.Model) ([]query.Column, error) { return objects.Columns(model) },
 		MaxSplits: func(c C) int { return placeOf(c).files().Splits() },
+		Memory:    func(c C) int64 { return placeOf(c).files().Memory() + uploads.Memory(placeOf(c).files()) },
 		Host:      func(c C) string { return placeOf(c).host() },
 		OpenFor: func(_ context.Context, owner destinations.Owner, c C) (destinations.Destination, error) {
 			return server.open(owner, placeOf(c), steps)

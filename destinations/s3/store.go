@@ -54,7 +54,8 @@ type store struct {
 func (s Server) newStore(p place, credentials aws.CredentialsProvider, web *http.Client) *store {
 	options := s3.Options{
 		Region: p.Region, Credentials: credentials, HTTPClient: web, AppID: appID,
-		UsePathStyle: p.endpoint != "" && !p.virtual,
+		UsePathStyle:                 p.endpoint != "" && !p.virtual,
+		ContinueHeaderThresholdBytes: expectFrom,
 		// Every part is signed with its SHA-256, so that any store refuses what was damaged. More, some refuse.
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
