@@ -39,7 +39,7 @@ const (
 	Region = "us-east-1"
 	// Key is the id of the only key for aws:kms.
 	Key       = "tranche-test-key"
-	accessKey = "tranche-test"
+	accessKey = "AKIATRANCHEROOT"
 )
 
 // errNoServer says that there is no MinIO on this machine.
