@@ -104,7 +104,8 @@ func TestABackfillToABucketSurvivesKills(t *testing.T) {
 	require.NotContains(t, dev.stderr.String(), b.SecretAccessKey)
 }
 
-// requireNoUploads waits until no upload is left of any day.
+// requireNoUploads waits until no upload is left of any day, but for the empty one of a process that dies between the
+// store's answer and its journal: that is left to a rule of the bucket.
 func requireNoUploads(t *testing.T, b miniotest.Bucket, found delivered) {
 	t.Helper()
 	var keys []string
@@ -115,7 +116,7 @@ func requireNoUploads(t *testing.T, b miniotest.Bucket, found delivered) {
 		keys = append(keys, manifestKey(m))
 	}
 	until(t, workPatience, "an end of uploads", func() bool {
-		left, err := b.Uploads(t.Context(), keys...)
+		left, err := b.Filled(t.Context(), keys...)
 		require.NoError(t, err)
 		return len(left) == 0
 	})
