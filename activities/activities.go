@@ -29,6 +29,8 @@ type Activities struct {
 	Metrics    Metrics
 	Log        *zap.Logger
 	Limits     Limits
+	// Memory bounds what the splits that are staged at once hold; nil = nothing does.
+	Memory *Memory
 	// Concurrency limits how many runs work at once.
 	Concurrency batch.Concurrency
 	Now         func() time.Time
@@ -50,6 +52,7 @@ type Store interface {
 	SavePlan(ctx context.Context, runID uuid.UUID, generation int, splits []sources.Split) error
 	Split(ctx context.Context, runID uuid.UUID, generation, number int) (sources.Split, error)
 	RecordRef(ctx context.Context, ref destinations.Journaled) error
+	SaveProgress(ctx context.Context, runID uuid.UUID, generation, split, attempt int, rows, bytes int64) error
 	SaveReceipt(ctx context.Context, runID uuid.UUID, generation, attempt int, r destinations.Receipt) error
 	Receipts(ctx context.Context, runID uuid.UUID, generation int) (staged []destinations.Receipt, planned int, err error)
 
@@ -193,7 +196,7 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 
 // open connects to the run's destination.
 func (d delivery) open(ctx context.Context) (destinations.Destination, error) {
-	return open(ctx, d.plugin, d.export.Destination.Config)
+	return open(ctx, d.plugin, d.export)
 }
 
 // target is the run as destinations know it.

@@ -82,12 +82,17 @@ func (a *Activities) finish(ctx context.Context, in FinishInput) (Finished, erro
 
 // conclude changes the run's row. Final states never change, but for Cancelled to Completed when the commit had begun.
 func conclude(r *batch.Run, in FinishInput, done *batch.Delivery, a *Activities) error {
+	if done == nil && r.Status == batch.RunCancelled && r.RowsCompleted != nil {
+		r.RowsCompleted, r.Bytes = nil, nil // what was staged is thrown away
+		return nil
+	}
 	if r.Status.Final() && (r.Status != batch.RunCancelled || done == nil) {
 		return batch.ErrUnchanged
 	}
 	now := a.Now().UTC()
 	r.Status, r.FinishedAt, r.NextRetryAt = in.Status, &now, nil
 	r.ErrorCode, r.LatestError = in.Code, in.Message
+	r.RowsCompleted, r.Bytes = nil, nil
 	if done != nil {
 		files, none := int64(len(done.Objects)), int64(0)
 		r.RowsCompleted, r.RowsFailed, r.Bytes, r.Files = &done.Rows, &none, &done.Bytes, &files

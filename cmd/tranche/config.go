@@ -25,6 +25,9 @@ type config struct {
 	SourceURL           string
 	SourceTable         string
 	FileRoot            string
+	AllowedNetworks     []netip.Prefix
+	AWSIdentity         string
+	AWSRole             string
 	Listen              string
 	MetricsListen       string
 	TrustedProxies      []netip.Prefix
@@ -34,6 +37,7 @@ type config struct {
 	Concurrency         batch.Concurrency
 	WorkerSlots         int
 	BackfillSlots       int
+	MemoryMB            int
 	SettleDelay         time.Duration
 	SettleDelaySub      time.Duration
 	CatchUp             time.Duration
@@ -93,6 +97,21 @@ var settings = []setting{
 		func(c *config, v string) error { c.FileRoot = v; return nil },
 	},
 	{
+		"TRANCHE_ALLOWED_NETWORKS", "", "networks of our own that destinations may be in, comma separated; empty = only the public internet", false,
+		func(c *config, v string) (err error) { c.AllowedNetworks, err = prefixes(v); return err },
+	},
+	{
+		"TRANCHE_AWS_IDENTITY", "none", "what our own identity in AWS serves for: none; roles = to assume those of customers; exports = also for exports without credentials", false,
+		func(c *config, v string) error {
+			c.AWSIdentity = v
+			return oneOf(v, identityNone, identityRoles, identityExports)
+		},
+	},
+	{
+		"TRANCHE_AWS_ROLE_ARN", "", "role that is assumed before those of customers; empty = none", false,
+		func(c *config, v string) error { c.AWSRole = v; return nil },
+	},
+	{
 		"TRANCHE_LISTEN", "127.0.0.1:8000", "address of the API", false,
 		func(c *config, v string) error { c.Listen = v; return hostPort(v) },
 	},
@@ -135,6 +154,10 @@ var settings = []setting{
 	{
 		"TRANCHE_BACKFILL_SLOTS", "10", "how many activities a worker runs at once for backfills", false,
 		func(c *config, v string) error { return number(&c.BackfillSlots, v, 1, 1000) },
+	},
+	{
+		"TRANCHE_MEMORY_MB", "512", "how many MiB the splits that a worker stages at once may hold; further ones wait", false,
+		func(c *config, v string) error { return number(&c.MemoryMB, v, 16, 1<<20) },
 	},
 	{
 		"TRANCHE_SETTLE_DELAY", "60s", "how long a run waits after its interval for late rows", false,

@@ -47,6 +47,7 @@ func runWorker(ctx context.Context, c config) (err error) {
 	limits.Settle, limits.SettleSubHourly = c.SettleDelay, c.SettleDelaySub
 	worker, err := p.StartWorker(service.WorkerOptions{
 		Source: source, Limits: limits, Slots: c.WorkerSlots, BackfillSlots: c.BackfillSlots, Concurrency: c.Concurrency,
+		Memory:         int64(c.MemoryMB) << 20,
 		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: c.LogRetention,
 	})
 	if err != nil {

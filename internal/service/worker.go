@@ -24,6 +24,8 @@ type WorkerOptions struct {
 	Limits activities.Limits
 	// Slots is how many activities run at once for scheduled runs, BackfillSlots for backfills.
 	Slots, BackfillSlots int
+	// Memory is how many bytes the splits that are staged at once may hold; 0 = activities.DefaultMemory.
+	Memory int64
 	// Concurrency limits how many runs work at once, on all workers together.
 	Concurrency batch.Concurrency
 	// HousekeepEvery is the pause between two passes of the reconciler and the sweep.
@@ -57,6 +59,7 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	acts := &activities.Activities{
 		Store: p.DB, Source: o.Source, Plugins: p.Plugins, Executions: flows, Failing: p.UseCases(Quotas{}).Exports, Logs: p.RunLog, Metrics: p.Metrics,
 		Log: p.Log, Limits: o.Limits, Concurrency: o.Concurrency, Now: time.Now,
+		Memory: activities.NewMemory(cmp.Or(o.Memory, activities.DefaultMemory)),
 	}
 	if o.Adjust != nil {
 		o.Adjust(acts)
