@@ -91,7 +91,7 @@ var behavioursOfDestinations = behaviours{
 				require.NotEmpty(p.t, step["name"])
 				require.NotEmpty(p.t, step["description"])
 				require.Nil(p.t, step["result"])
-				if names != nil {
+				if i < len(names) { // others may come after those that clients know
 					require.Equal(p.t, names[i], step["name"])
 				}
 			}
