@@ -23,6 +23,7 @@ import (
 
 // settings are the names that the service reads from its environment.
 var settings = []string{
+	"TRANCHE_ALLOWED_NETWORKS",
 	"TRANCHE_CURSOR_KEY",
 	"TRANCHE_DATABASE_URL",
 	"TRANCHE_FILE_ROOT",
@@ -184,11 +185,15 @@ func TestTemporalIsFair(t *testing.T) {
 	content, err := os.ReadFile("temporal/dynamicconfig.yaml")
 	require.NoError(t, err)
 	var config map[string][]struct {
-		Value bool `yaml:"value"`
+		Value any `yaml:"value"`
 	}
 	require.NoError(t, yaml.Unmarshal(content, &config))
-	require.Len(t, config["matching.enableFairness"], 1)
-	require.True(t, config["matching.enableFairness"][0].Value)
+	for key, value := range map[string]any{
+		"matching.enableFairness": true, "matching.numTaskqueueReadPartitions": 1, "matching.numTaskqueueWritePartitions": 1,
+	} {
+		require.Len(t, config[key], 1, key)
+		require.Equal(t, value, config[key][0].Value, key)
+	}
 
 	temporal := project(t).Services["temporal"]
 	i := slices.IndexFunc(temporal.Volumes, func(v types.ServiceVolumeConfig) bool {

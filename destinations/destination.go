@@ -63,6 +63,15 @@ type Job struct {
 	// Attempt of this split, from 1, growing.
 	Attempt int
 	Journal Journal
+	// Written, if not nil, is told of bytes as they go out: they show as progress.
+	Written func(bytes int64)
+}
+
+// Wrote tells of bytes that went out.
+func (j Job) Wrote(bytes int64) {
+	if j.Written != nil {
+		j.Written(bytes)
+	}
 }
 
 // A Journal remembers in our database what would need clean-up, before it is made.
