@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -36,12 +35,15 @@ const (
 	saysDone    = "done "
 )
 
+// say writes a line to the test that started the worker.
+func say(line string) { _, _ = os.Stdout.WriteString(line + "\n") } // without a listener the worker is of no use
+
 // work carries out an order and waits for ever at its point; when it is let go on, it says how it ended.
 func work(t *testing.T, o order) error {
 	t.Helper()
 	reach := func(_ context.Context, at string) error {
 		if strings.HasPrefix(at, o.Point) {
-			fmt.Println(saysReached)
+			say(saysReached)
 			_, err := bufio.NewReader(os.Stdin).ReadString('\n')
 			return err
 		}
@@ -53,7 +55,7 @@ func work(t *testing.T, o order) error {
 	d, err := plugin.Open(t.Context(), config)
 	require.NoError(t, err)
 	if o.Receipt == nil {
-		records := &pausing{RecordReader: reader(t, numbered(0, o.Events)...), do: func() { _ = reach(t.Context(), "mid-copy") }}
+		records := &pausing{RecordReader: reader(t, numbered(o.Events)...), do: func() { _ = reach(t.Context(), "mid-copy") }}
 		_, err = d.Stage(t.Context(), job(o.Run, 1, &journal{}), records)
 	} else {
 		_, err = d.Commit(t.Context(), o.Run, []destinations.Receipt{*o.Receipt}, nil)
@@ -72,7 +74,7 @@ func TestWorker(t *testing.T) { //nolint:paralleltest // it is a process of its 
 	}
 	var o order
 	require.NoError(t, json.Unmarshal([]byte(text), &o))
-	fmt.Println(saysDone + string(batch.CodeOf(work(t, o))))
+	say(saysDone + string(batch.CodeOf(work(t, o))))
 }
 
 // A worker is another process with an order.
@@ -126,13 +128,13 @@ func TestAWorkerThatIsKilledAtAnyPointLeavesOneCopy(t *testing.T) {
 		_ = w.Wait() // it was killed
 		j, d := &journal{}, p.open(laptop)
 		if o.Receipt == nil {
-			receipt, err := d.Stage(t.Context(), job(o.Run, 2, j), reader(t, numbered(0, o.Events)...))
+			receipt, err := d.Stage(t.Context(), job(o.Run, 2, j), reader(t, numbered(o.Events)...))
 			require.NoError(t, err)
 			o.Receipt = &receipt
 		}
 		_, err := d.Commit(t.Context(), o.Run, []destinations.Receipt{*o.Receipt}, nil)
 		require.NoError(t, err)
-		p.seesOnce(numbered(0, o.Events))
+		p.seesOnce(numbered(o.Events))
 		require.NoError(t, d.Abort(t.Context(), j.close()))
 		require.Empty(t, p.staged())
 	})
@@ -186,7 +188,7 @@ func everyPoint(t *testing.T, then func(t *testing.T, p *place, w *worker, o ord
 				p := newPlace(t)
 				o := order{Config: p.config, Run: p.run(batch.ModelEvents, 0), Point: point, Events: 20}
 				if what == "commit" {
-					receipt, err := p.open(laptop).Stage(t.Context(), job(o.Run, 1, &journal{}), reader(t, numbered(0, o.Events)...))
+					receipt, err := p.open(laptop).Stage(t.Context(), job(o.Run, 1, &journal{}), reader(t, numbered(o.Events)...))
 					require.NoError(t, err)
 					o.Receipt = &receipt
 				}

@@ -112,7 +112,7 @@ func TestANetworkThatFailsWhileASplitIsCopiedCostsAnAttempt(t *testing.T) {
 			p := newPlace(t)
 			p.server = laptop.WithHaste(t)
 			n := throughNetwork(t, p.config)
-			run, j, events := p.run(batch.ModelEvents, 0), &journal{}, numbered(0, 60)
+			run, j, events := p.run(batch.ModelEvents, 0), &journal{}, numbered(60)
 			first := &pausing{RecordReader: reader(t, events...), do: func() { fail(n) }}
 			_, err := p.open(p.server).Stage(t.Context(), job(run, 1, j), first)
 			require.True(t, batch.CodeOf(err).Retryable(), "%v", err)
@@ -152,7 +152,7 @@ func TestANetworkThatFailsDuringACommitNeitherLosesNorDoubles(t *testing.T) {
 				p := newPlace(t)
 				p.server = laptop.WithHaste(t)
 				n := throughNetwork(t, p.config)
-				run, j, events := p.run(batch.ModelEvents, 0), &journal{}, numbered(0, 20)
+				run, j, events := p.run(batch.ModelEvents, 0), &journal{}, numbered(20)
 				receipt, err := p.open(p.server).Stage(t.Context(), job(run, 1, j), reader(t, events...))
 				require.NoError(t, err)
 				receipts := []destinations.Receipt{receipt}
@@ -184,7 +184,7 @@ func TestACommitWhoseAnswerIsLostFindsItselfDone(t *testing.T) {
 	p := newPlace(t)
 	p.server = laptop.WithHaste(t)
 	n := throughNetwork(t, p.config)
-	run, events := p.run(batch.ModelEvents, 0), numbered(0, 20)
+	run, events := p.run(batch.ModelEvents, 0), numbered(20)
 	receipt, err := p.open(p.server).Stage(t.Context(), job(run, 1, &journal{}), reader(t, events...))
 	require.NoError(t, err)
 	healed := make(chan struct{})
@@ -195,7 +195,7 @@ func TestACommitWhoseAnswerIsLostFindsItselfDone(t *testing.T) {
 		}
 		commits++
 		n.add("limit_data", "downstream", `"bytes": 0`)
-		go func() {
+		go func() { //nolint:contextcheck // it goes on when the commit's context is over
 			defer close(healed)
 			for {
 				rows, err := collect[struct{ N int }](context.WithoutCancel(t.Context()), p.url, `SELECT count(*)::int FROM shop.events`)
@@ -214,18 +214,20 @@ func TestACommitWhoseAnswerIsLostFindsItselfDone(t *testing.T) {
 	p.seesOnce(events)
 }
 
+const endAllSessions = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
+
 // TestASessionThatTheServerEndsIsOpenedAgain is a failover, or an administrator at work.
 func TestASessionThatTheServerEndsIsOpenedAgain(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	run, events := p.run(batch.ModelEvents, 0), numbered(0, 20)
+	run, events := p.run(batch.ModelEvents, 0), numbered(20)
 	receipt, err := p.open(p.server).Stage(t.Context(), job(run, 1, &journal{}), reader(t, events...))
 	require.NoError(t, err)
 	ended := false
 	failing := p.server.WithFaults(t, func(_ context.Context, at string) error {
 		if at == "record" && !ended {
 			ended = true
-			p.sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+			p.sql(endAllSessions) //nolint:contextcheck // it is somebody else
 		}
 		return nil
 	})

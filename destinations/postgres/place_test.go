@@ -129,7 +129,7 @@ type event struct {
 func number(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 
 // reader streams events in batches of three.
-func reader(t testing.TB, events ...event) array.RecordReader {
+func reader(t *testing.T, events ...event) array.RecordReader {
 	t.Helper()
 	var batches []arrow.RecordBatch
 	for start := 0; start < len(events); start += 3 {
@@ -154,7 +154,7 @@ func reader(t testing.TB, events ...event) array.RecordReader {
 }
 
 // table streams the rows of a JSON text with a schema.
-func table(t testing.TB, schema *arrow.Schema, rows string) array.RecordReader {
+func table(t *testing.T, schema *arrow.Schema, rows string) array.RecordReader {
 	t.Helper()
 	record, _, err := array.RecordFromJSON(memory.NewGoAllocator(), schema, strings.NewReader(rows))
 	require.NoError(t, err)
@@ -170,11 +170,11 @@ func or(text, fallback string) string {
 	return text
 }
 
-// numbered are n events, numbered from first, with enough in them to fill the buffers of a network.
-func numbered(first, n int) []event {
+// numbered are n events, numbered from 0, with enough in them to fill the buffers of a network.
+func numbered(n int) []event {
 	events := make([]event, n)
 	for i := range events {
-		events[i] = event{uuid: number(first + i), properties: fmt.Sprintf(`{"n":%d,"bulk":%q}`, first+i, strings.Repeat("x", 8<<10))}
+		events[i] = event{uuid: number(i), properties: fmt.Sprintf(`{"n":%d,"bulk":%q}`, i, strings.Repeat("x", 8<<10))}
 	}
 	return events
 }
