@@ -84,21 +84,25 @@ type worker struct {
 	tell interface{ Write([]byte) (int, error) }
 }
 
-func (p *place) employ(o order) *worker {
-	p.Helper()
-	text, err := json.Marshal(o)
-	require.NoError(p, err)
+// employ starts this test program again, as the test of the name with an order in the variable.
+func employ(t *testing.T, name, variable string, order any) *worker {
+	t.Helper()
+	text, err := json.Marshal(order)
+	require.NoError(t, err)
 	program, err := os.Executable()
-	require.NoError(p, err)
-	w := &worker{Cmd: exec.CommandContext(p.Context(), program, "-test.run=^TestWorker$", "-test.count=1")}
-	w.Env = append(os.Environ(), workerVariable+"="+string(text))
+	require.NoError(t, err)
+	w := &worker{Cmd: exec.CommandContext(t.Context(), program, "-test.run=^"+name+"$", "-test.count=1")}
+	w.Env = append(os.Environ(), variable+"="+string(text))
 	out, err := w.StdoutPipe()
-	require.NoError(p, err)
+	require.NoError(t, err)
 	in, err := w.StdinPipe()
-	require.NoError(p, err)
+	require.NoError(t, err)
 	w.says, w.tell = bufio.NewScanner(out), in
-	require.NoError(p, w.Start())
-	p.Cleanup(func() { _ = w.Process.Kill() }) // it has ended, if all is well
+	require.NoError(t, w.Start())
+	t.Cleanup(func() {
+		_ = w.Process.Kill() // it has ended, if all is well
+		_ = w.Wait()
+	})
 	return w
 }
 
@@ -192,7 +196,7 @@ func everyPoint(t *testing.T, then func(t *testing.T, p *place, w *worker, o ord
 					require.NoError(t, err)
 					o.Receipt = &receipt
 				}
-				w := p.employ(o)
+				w := employ(t, "TestWorker", workerVariable, o)
 				w.hear(t, saysReached)
 				then(t, p, w, o)
 			})

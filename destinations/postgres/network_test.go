@@ -2,8 +2,12 @@ package postgres_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,23 +70,67 @@ func (n *network) reset() {
 
 //nolint:paralleltest // the suite watches the process's goroutines
 func TestConformanceOnASlowNetwork(t *testing.T) {
-	database.Database(t)
-	for name, slow := range map[string]func(*network){
-		"latency": func(n *network) { n.add("latency", "downstream", `"latency": 3, "jitter": 2`) },
-		"little bandwidth": func(n *network) {
-			n.add("bandwidth", "upstream", `"rate": 20000`)
-			n.add("slicer", "upstream", `"average_size": 20000, "size_variation": 10000, "delay": 10`)
+	databaseURL := database.Database(t)
+	for name, toxics := range map[string][]toxic{
+		"latency": {{"latency", "downstream", `"latency": 3, "jitter": 2`}},
+		"little bandwidth": {
+			{"bandwidth", "upstream", `"rate": 20000`},
+			{"slicer", "upstream", `"average_size": 20000, "size_variation": 10000, "delay": 10`},
 		},
 	} { //nolint:paralleltest // see above
 		t.Run(name, func(t *testing.T) {
+			listen := slowNetwork(t, configOf(t, databaseURL, nil), toxics)
 			destinationtest.Run(t, func(t *testing.T) destinationtest.Fixture {
 				t.Helper()
 				f := fixture(t, database.Database(t), nil)
-				slow(throughNetwork(t, f.Config))
+				f.Config["host"], f.Config["port"] = listen.host, listen.port
 				return f
 			})
 		})
 	}
+}
+
+// A toxic is a fault of toxiproxy's.
+type toxic struct{ Kind, Stream, Attributes string }
+
+// networkVariable tells this test program, started again, to be a network: toxiproxy leaves goroutines behind when a
+// connection dies, which the suite would take for ours.
+const networkVariable = "TRANCHE_TEST_NETWORK"
+
+// A slowOrder says what the network is like.
+type slowOrder struct {
+	Config map[string]any
+	Toxics []toxic
+}
+
+type address struct {
+	host string
+	port int
+}
+
+// slowNetwork starts a network in a process of its own, and returns where it listens.
+func slowNetwork(t *testing.T, config map[string]any, toxics []toxic) address {
+	t.Helper()
+	w := employ(t, "TestNetwork", networkVariable, slowOrder{config, toxics})
+	port, err := strconv.Atoi(strings.TrimPrefix(w.hear(t, saysDone), saysDone))
+	require.NoError(t, err)
+	return address{"127.0.0.1", port}
+}
+
+// TestNetwork is not a test of its own: it is the network of another.
+func TestNetwork(t *testing.T) { //nolint:paralleltest // it is a process of its own
+	text := os.Getenv(networkVariable)
+	if text == "" {
+		t.Skip("only for a process that another test starts")
+	}
+	var o slowOrder
+	require.NoError(t, json.Unmarshal([]byte(text), &o))
+	n := throughNetwork(t, o.Config)
+	for _, fault := range o.Toxics {
+		n.add(fault.Kind, fault.Stream, fault.Attributes)
+	}
+	say(saysDone + o.Config["port"].(string))
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the test is over
 }
 
 // pausing is a reader that does something before its second batch.
