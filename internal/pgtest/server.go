@@ -89,8 +89,15 @@ func (s *Server) Stop() {
 	}
 }
 
+// BinVariable, in the environment, names the folder of the server's programs, to test on another version than the newest
+// that is installed.
+const BinVariable = "TRANCHE_TEST_POSTGRES"
+
 // Bin returns the folder of the server's programs.
 func Bin() (string, error) {
+	if bin := os.Getenv(BinVariable); bin != "" {
+		return bin, nil
+	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if err == nil && len(found) > 0 {
 		slices.SortFunc(found, func(a, b string) int { return version(b) - version(a) })
