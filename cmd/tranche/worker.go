@@ -10,8 +10,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"tranche/activities"
+	"tranche/batch"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
+	"tranche/query"
 	"tranche/sources/postgres"
 )
 
@@ -61,11 +63,13 @@ func runWorker(ctx context.Context, c config) (err error) {
 // openSource opens the database with the events. It does not connect: a source that is down makes runs wait, not workers
 // fail.
 func openSource(c config) (*postgres.Source, error) {
-	o := postgres.Options{DSN: c.SourceURL, Table: c.SourceTable}
-	if schema, table, ok := strings.Cut(c.SourceTable, "."); ok {
-		o.Schema, o.Table = schema, table
+	models := query.PostHog()
+	for i := range models {
+		if models[i].Name == batch.ModelEvents {
+			models[i].Table = strings.Split(c.SourceTable, ".")
+		}
 	}
-	return postgres.New(o)
+	return postgres.New(postgres.Options{DSN: c.SourceURL, Models: models})
 }
 
 // workerHandler serves a worker's health and metrics.

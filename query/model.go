@@ -1,0 +1,129 @@
+package query
+
+import (
+	"slices"
+
+	"tranche/batch"
+)
+
+// A Model is a kind of rows that can be exported: fields with types, and where they are in the source.
+type Model struct {
+	Name batch.Model
+	// Table is the name of the table in the source, after the names of what it lies in, such as its schema.
+	Table []string
+	// Tenant, Ingested and Occurred are the fields that say whose a row is, when it arrived, and when it happened.
+	// Without Occurred the model has no time but that of its arrival.
+	Tenant, Ingested, Occurred Field
+	// Key is what tells rows apart; of several rows of an interval with one key, those with Version export the newest.
+	Key, Version []Field
+	// Fields in the order in which they are exported.
+	Fields []FieldSpec
+}
+
+// A FieldSpec is a field of a model.
+type FieldSpec struct {
+	Name Field
+	Type Type
+	// Required says that no row is without a value.
+	Required bool
+	// Column is its name in the source's table; "" = the table has none, and the field is Instead.
+	Column string
+	// Instead is what the field is without a column: a constant, or an expression over fields that have one. Nil = the
+	// table needs the column.
+	Instead Expr
+	// Hidden says that the field is exported only where it is asked for by name.
+	Hidden bool
+}
+
+// Spec finds a field.
+func (m Model) Spec(f Field) (FieldSpec, bool) {
+	i := slices.IndexFunc(m.Fields, func(s FieldSpec) bool { return s.Name == f })
+	if i < 0 {
+		return FieldSpec{}, false
+	}
+	return m.Fields[i], true
+}
+
+// Ref refers to a field, which must exist.
+func (m Model) Ref(f Field) Ref {
+	spec, _ := m.Spec(f)
+	return Ref{Field: f, Of: spec.Type}
+}
+
+// Mutable says that rows of one key replace each other, so that an interval has one of each.
+func (m Model) Mutable() bool { return len(m.Key) > 0 && len(m.Version) > 0 }
+
+// Columns are all fields that are not hidden, under their own names.
+func (m Model) Columns() []Column {
+	var columns []Column
+	for _, f := range m.Fields {
+		if !f.Hidden {
+			columns = append(columns, Column{Name: string(f.Name), Field: f.Name})
+		}
+	}
+	return columns
+}
+
+// needed are the columns that the source's table must have, by field.
+func (m Model) needed() map[Field]string {
+	all := make(map[Field]string)
+	for _, f := range m.Fields {
+		if f.Column != "" {
+			all[f.Name] = f.Column
+		}
+	}
+	return all
+}
+
+// A Catalog is the models of a server, in order.
+type Catalog []Model
+
+// Model finds a model.
+func (c Catalog) Model(name batch.Model) (Model, bool) {
+	i := slices.IndexFunc(c, func(m Model) bool { return m.Name == name })
+	if i < 0 {
+		return Model{}, false
+	}
+	return c[i], true
+}
+
+// Names are the names of the models.
+func (c Catalog) Names() []string {
+	names := make([]string, len(c))
+	for i, m := range c {
+		names[i] = string(m.Name)
+	}
+	return names
+}
+
+// Need finds a model and refuses one that the server does not have.
+func (c Catalog) Need(name batch.Model) (Model, error) {
+	m, ok := c.Model(name)
+	if !ok {
+		return Model{}, batch.Errorf(batch.CodeConfig, nil, "this server has no model %q", name)
+	}
+	return m, nil
+}
+
+// Check refuses a query that the model cannot answer.
+func (m Model) Check(q Query) error {
+	if len(q.Columns) == 0 {
+		return batch.Errorf(batch.CodeConfig, nil, "the query names no columns")
+	}
+	var unknown Expr
+	check := func(e Expr) {
+		if r, ok := e.(Ref); ok {
+			if spec, ok := m.Spec(r.Field); !ok || spec.Type != r.Of {
+				unknown = r
+			}
+		}
+	}
+	for _, c := range q.Columns {
+		Walk(c.Expression(m), check)
+	}
+	Walk(q.Where, check)
+	if r, ok := unknown.(Ref); ok {
+		return batch.Errorf(batch.CodeConfig, nil, "the model %s has no field %q", m.Name, r.Field)
+	}
+	return nil
+}
