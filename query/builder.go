@@ -271,3 +271,16 @@ func buildNullIf(name string, args []Expr) (Expr, error) {
 	}
 	return call(name, values[0].Type(), values...), nil
 }
+
+// buildReplace takes what is replaced as a constant: sources disagree about replacing nothing.
+func buildReplace(name string, args []Expr) (Expr, error) {
+	s := signature{params: []Type{TypeString, TypeString, TypeString}, result: TypeString}
+	e, err := s.apply(name, args)
+	if err != nil {
+		return nil, err
+	}
+	if needle, ok := constantText(args[1]); !ok || needle == "" {
+		return nil, typeErrorf("%s replaces a constant text that is not empty", name)
+	}
+	return e, nil
+}

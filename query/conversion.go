@@ -15,17 +15,20 @@ const (
 	// FloatPattern is of numbers that a float64 can hold.
 	FloatPattern = `^-?[0-9]{1,200}(?:\.[0-9]{1,50})?(?:[eE][+-]?[0-9]{1,2})?$`
 	// TimePattern is of times from 1900 to 2199 in ISO 8601; without an offset they are UTC.
-	TimePattern = `^(?:` + datePattern + `)(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?(?:Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9])?)?$`
+	TimePattern = `^(?:` + datePattern + `)(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?(?:Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9])?)?$`
 
 	// datePattern knows how long months are.
 	datePattern = `(?:19|20|21)[0-9]{2}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))` +
 		`|(?:(?:19|20|21)(?:0[48]|[2468][048]|[13579][26])|2000)-02-29`
 )
 
-var timeRegexp = regexp.MustCompile(TimePattern)
+var (
+	timeRegexp  = regexp.MustCompile(TimePattern)
+	floatRegexp = regexp.MustCompile(FloatPattern)
+)
 
 // timeLayouts are those of TimePattern, with a T; a fraction may follow the seconds.
-var timeLayouts = []string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04Z07:00", "2006-01-02T15:04", "2006-01-02"}
+var timeLayouts = []string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02"}
 
 // ParseTime reads text of the TimePattern, and says whether it is a day.
 func ParseTime(text string) (t time.Time, day, ok bool) {

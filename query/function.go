@@ -104,7 +104,6 @@ var signatures = map[string]signature{
 	FunctionLength:          {params: []Type{TypeString}, result: TypeInteger},
 	FunctionTrim:            {params: []Type{TypeString}, result: TypeString},
 	FunctionConcat:          {params: []Type{TypeString, TypeString}, repeats: true, result: TypeString},
-	FunctionReplaceAll:      {params: []Type{TypeString, TypeString, TypeString}, result: TypeString},
 	FunctionStartsWith:      {params: []Type{TypeString, TypeString}, result: TypeBoolean},
 	FunctionEndsWith:        {params: []Type{TypeString, TypeString}, result: TypeBoolean},
 	FunctionPosition:        {params: []Type{TypeString, TypeString}, result: TypeInteger},
@@ -157,7 +156,7 @@ func Functions() []string {
 		FunctionToInt, FunctionToFloat, FunctionToBool, FunctionToDateTime, FunctionToDate, FunctionSubstring,
 		FunctionDateTrunc, FunctionDateDiff, FunctionDateAdd, FunctionJSONHas,
 		"JSONExtractString", "JSONExtractInt", "JSONExtractFloat", "JSONExtractBool", "JSONExtractRaw",
-		"empty", "notEmpty",
+		"empty", "notEmpty", FunctionReplaceAll,
 	}
 	for _, table := range []map[string]string{synonyms, starts, additions} {
 		for name := range table {

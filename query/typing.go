@@ -59,6 +59,7 @@ func builders() map[string]builder {
 		FunctionToDateTime: buildCast, FunctionToDate: buildCast,
 		FunctionSubstring: buildSubstring, FunctionDateTrunc: buildDateTrunc, FunctionDateDiff: buildDateDiff,
 		FunctionDateAdd: buildDateAdd, FunctionJSONHas: buildJSON, "empty": buildEmpty, "notEmpty": buildEmpty,
+		FunctionReplaceAll:  buildReplace,
 		"JSONExtractString": buildJSON, "JSONExtractInt": buildJSON, "JSONExtractFloat": buildJSON,
 		"JSONExtractBool": buildJSON, "JSONExtractRaw": buildJSON,
 	}

@@ -26,7 +26,7 @@ var templates = map[string][3]string{
 	query.FunctionIsNotNull:                   same("(@1 IS NOT NULL)"),
 
 	query.FunctionLike:  {"(@1 LIKE @2)", `(@1 LIKE @2 ESCAPE '\')`, "(@1 LIKE @2)"},
-	query.FunctionILike: {"(lower(@1) LIKE lower(@2))", `(lower(@1) LIKE lower(@2) ESCAPE '\')`, "(lowerUTF8(@1) LIKE lowerUTF8(@2))"},
+	query.FunctionILike: {"(" + folded("lower", "@1") + " LIKE " + folded("lower", "@2") + ")", `(lower(@1) LIKE lower(@2) ESCAPE '\')`, "(lowerUTF8(@1) LIKE lowerUTF8(@2))"},
 	query.FunctionMatch: {"(@1 ~ @2)", "regexp_matches(@1, @2)", "match(@1, @2)"},
 
 	query.FunctionPlus + ":integer":     exact("+"),
@@ -66,8 +66,8 @@ var templates = map[string][3]string{
 	query.FunctionToDate + ":string":     read(query.TimePattern, "@1::timestamptz::date", "CAST(CAST(CAST(@1 AS TIMESTAMPTZ) AS TIMESTAMP) AS DATE)", "toDate32(parseDateTime64BestEffortOrNull(@1, 6, 'UTC'))"),
 	query.FunctionToDate + ":timestamp":  {"@1::date", "CAST(@1 AS DATE)", "toDate32(@1)"},
 
-	query.FunctionLower:      {"lower(@1)", "lower(@1)", "lowerUTF8(@1)"},
-	query.FunctionUpper:      {"upper(@1)", "upper(@1)", "upperUTF8(@1)"},
+	query.FunctionLower:      {folded("lower", "@1"), "lower(@1)", "lowerUTF8(@1)"},
+	query.FunctionUpper:      {folded("upper", "@1"), "upper(@1)", "upperUTF8(@1)"},
 	query.FunctionLength:     {"char_length(@1)::bigint", "length(@1)", "toInt64(lengthUTF8(@1))"},
 	query.FunctionTrim:       {"btrim(@1, ' ')", "trim(@1, ' ')", "trimBoth(@1)"},
 	query.FunctionSubstring:  {"substr(@1, @2::int, @3::int)", "substring(@1, @2, @3)", "substringUTF8(@1, @2, @3)"},
@@ -99,6 +99,12 @@ var templates = map[string][3]string{
 	query.FunctionDateDiff + ":minute": dateDiff("minute", "60"),
 	query.FunctionDateDiff + ":hour":   dateDiff("hour", "3600"),
 	query.FunctionDateDiff + ":day":    dateDiff("day", "86400"),
+}
+
+// folded changes the case of letters in PostgreSQL by a collation that knows all letters, whatever the locale of the
+// database. The result goes back to the plain order of its bytes: two collations in one expression are an error.
+func folded(function, text string) string {
+	return "(" + function + "(" + text + ` COLLATE "und-x-icu") COLLATE "C")`
 }
 
 func same(template string) [3]string { return [3]string{template, template, template} }

@@ -128,30 +128,38 @@ func connect(t *testing.T, dsn string) *pgx.Conn {
 //nolint:paralleltest // the suite counts goroutines
 func TestATableIsASource(t *testing.T) {
 	for name, l := range layouts() {
-		t.Run(name, func(t *testing.T) {
-			sourcetest.Run(t, func(t *testing.T) sourcetest.Fixture {
-				t.Helper()
-				dsn := server.Database(t)
-				c := connect(t, dsn)
-				l.create(t, c)
-				allocator := memory.NewCheckedAllocator(memory.NewGoAllocator())
-				s, err := postgres.New(postgres.Options{
-					DSN: dsn, Models: query.Catalog{l.model}, Allocator: allocator, SplitRows: sourcetest.SplitRows,
-				})
-				require.NoError(t, err)
-				t.Cleanup(func() {
-					require.NoError(t, s.Close())
-					requireIdle(t, dsn)
-				})
-				return sourcetest.Fixture{
-					Source: s, Allocator: allocator,
-					Seed: func(t *testing.T, rows []sourcetest.Row) {
-						t.Helper()
-						l.seed(t, c, rows)
-					},
-				}
-			})
-		})
+		t.Run(name, func(t *testing.T) { sourcetest.Run(t, l.fixture) })
+	}
+}
+
+//nolint:paralleltest // the tests of a layout share a database
+func TestATableComputesAsEverySource(t *testing.T) {
+	for name, l := range layouts() {
+		t.Run(name, func(t *testing.T) { sourcetest.Agree(t, l.fixture) })
+	}
+}
+
+// fixture is an empty table.
+func (l layout) fixture(t *testing.T) sourcetest.Fixture {
+	t.Helper()
+	dsn := server.Database(t)
+	c := connect(t, dsn)
+	l.create(t, c)
+	allocator := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	s, err := postgres.New(postgres.Options{
+		DSN: dsn, Models: query.Catalog{l.model}, Allocator: allocator, SplitRows: sourcetest.SplitRows,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, s.Close())
+		requireIdle(t, dsn)
+	})
+	return sourcetest.Fixture{
+		Source: s, Allocator: allocator,
+		Seed: func(t *testing.T, rows []sourcetest.Row) {
+			t.Helper()
+			l.seed(t, c, rows)
+		},
 	}
 }
 
