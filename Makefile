@@ -45,8 +45,18 @@ dev: ## Build and run everything on this machine, with a demo; state is kept in 
 	$(DEV) go build -p $(PARALLEL) -ldflags '-X main.version=$(VERSION)' -o ../bin/tranche-dev ./cmd/tranche-dev
 	bin/tranche-dev --demo --data-dir .dev
 
+# ClickHouse's engine as a library, for the tests of that source: half a gigabyte, downloaded once.
+CHDB_VERSION := 26.7.3-stable.1
+CHDB := $(CACHE)/chdb-$(CHDB_VERSION)
+$(CHDB)/installed:
+	npm install --silent --no-audit --no-fund --prefix $(@D) @chdb/lib-linux-x64-gnu@$(CHDB_VERSION)
+	touch $@
+
+.PHONY: test-servers
+test-servers: $(CHDB)/installed ## Fetch the servers that the tests start and that no package of Debian's has.
+
 .PHONY: test
-test: ## Test the service without cgo, then the dev module with its real servers.
+test: test-servers ## Test the service without cgo, then the dev module with its real servers.
 	$(ROOT) $(PATIENT) go test -p $(PARALLEL) -timeout $(TEST_TIMEOUT) $(ARGS) ./...
 	$(DEV) go test -p $(PARALLEL) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...
 
@@ -73,8 +83,12 @@ soak: ## Run the long random tests: those whose names begin with TestSoak.
 	$(DEV) SOAK=true go test -p 1 -count=1 -run '^TestSoak' -timeout $(SOAK_TIMEOUT) $(ARGS) ./...
 
 .PHONY: bench
-bench: ## Measure the encoders: rows and bytes per second, and what a row allocates.
+bench: bench-api ## Measure the encoders (rows and bytes per second, what a row allocates) and the API's lists.
 	$(ROOT) go test -run '^$$' -bench . -benchmem $(ARGS) ./encode
+
+.PHONY: bench-api
+bench-api: ## Measure the API on 10,000 exports and 1,000,000 runs in PostgreSQL; says which indexes it uses.
+	$(ROOT) go test -run '^$$' -bench '^BenchmarkLists$$' -benchtime 100x -timeout $(DEV_TEST_TIMEOUT) -v $(ARGS) ./api
 
 .PHONY: record-histories
 record-histories: ## Record workflow histories for the replay test; from released code only.

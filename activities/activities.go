@@ -28,7 +28,9 @@ type Activities struct {
 	Metrics    Metrics
 	Log        *zap.Logger
 	Limits     Limits
-	Now        func() time.Time
+	// Concurrency limits how many runs work at once.
+	Concurrency batch.Concurrency
+	Now         func() time.Time
 }
 
 // Store is what the activities need of the database.
@@ -59,6 +61,11 @@ type Store interface {
 	RecordDelivery(ctx context.Context, d batch.Delivery) error
 	Refs(ctx context.Context, runID uuid.UUID) ([]destinations.Journaled, error)
 	ForgetRefs(ctx context.Context, ids []int64) error
+
+	// AcquirePermit lets a run work; an error with batch.CodeBusy says which limit it has to wait for.
+	AcquirePermit(ctx context.Context, p batch.Permit, limits batch.Concurrency, ttl time.Duration) error
+	KeepPermit(ctx context.Context, runID uuid.UUID, ttl time.Duration) error
+	ReleasePermit(ctx context.Context, runID uuid.UUID) error
 
 	BackfillByID(ctx context.Context, id uuid.UUID) (batch.Backfill, error)
 	UpdateBackfill(ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error) (batch.Backfill, error)
@@ -94,6 +101,9 @@ type Metrics interface {
 type Limits struct {
 	// Heartbeat is how long an activity may be silent before it is taken for dead; also the life of a lease.
 	Heartbeat time.Duration
+	// Permit is how long a run may be silent before its place is another's: longer than a run needs from one activity to
+	// the next. Admission is how long a run that has to wait leaves it at that before it asks again.
+	Permit, Admission time.Duration
 	// Short is how long an activity may take that only talks to our database.
 	Short time.Duration
 	// Settle lets late rows land before a run reads; SettleSubHourly is for intervals below an hour.
@@ -105,7 +115,7 @@ type Limits struct {
 // Production are the limits of the service.
 func Production() Limits {
 	return Limits{
-		Heartbeat: 30 * time.Second, Short: 30 * time.Second,
+		Heartbeat: 30 * time.Second, Short: 30 * time.Second, Permit: 2 * time.Minute, Admission: 5 * time.Second,
 		Settle: time.Minute, SettleSubHourly: 30 * time.Second, Parallel: 4,
 	}
 }
@@ -114,6 +124,7 @@ func Production() Limits {
 func Embedded() Limits {
 	l := Production()
 	l.Heartbeat, l.Short, l.Parallel = 5*time.Second, 10*time.Second, 2
+	l.Permit, l.Admission = 20*time.Second, time.Second
 	return l
 }
 

@@ -19,7 +19,9 @@ import (
 // and gives Temporal an error that holds no cause: causes may quote rows or hosts, and histories are for ever.
 func (a *Activities) guard(ctx context.Context, runID uuid.UUID, m *meter, work func(ctx context.Context) error) error {
 	stop := beat(ctx, a.Limits.Heartbeat, m)
+	keep := a.keepPermit(ctx, runID)
 	err := a.recovered(ctx, work)
+	keep()
 	stop()
 	if err == nil {
 		return nil

@@ -65,6 +65,7 @@ func (a *Activities) finish(ctx context.Context, in FinishInput) (Finished, erro
 	if before != r.Status || r.Status == batch.RunCancelled {
 		a.count(ctx, r)
 	}
+	a.releasePermit(ctx, r)
 	if done == nil {
 		a.discard(ctx, r)
 	}

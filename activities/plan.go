@@ -21,6 +21,8 @@ type Planned struct {
 	Splits     int   `json:"splits"`
 	Rows       int64 `json:"rows"`     // counted in the source
 	Parallel   int   `json:"parallel"` // how many splits to stage at once
+	// Waiting, if not empty, says what the run has to wait for before it can be planned.
+	Waiting string `json:"waiting,omitempty"`
 }
 
 // Plan cuts the interval into splits, which it saves, and counts its rows.
@@ -29,6 +31,9 @@ func (a *Activities) Plan(ctx context.Context, in RunInput) (Planned, error) {
 	err := a.guard(ctx, in.RunID, &meter{}, func(ctx context.Context) error {
 		d, err := a.load(ctx, in.RunID)
 		if err != nil {
+			return err
+		}
+		if planned.Waiting, err = a.permit(ctx, d); err != nil || planned.Waiting != "" {
 			return err
 		}
 		planned, err = a.plan(ctx, d, in.Generation)
@@ -51,7 +56,7 @@ func (a *Activities) plan(ctx context.Context, d delivery, generation int) (Plan
 	}
 	_, err = a.Store.UpdateRun(ctx, d.run.ID, func(r *batch.Run) error {
 		if r.Status.Final() {
-			return batch.Errorf(batch.CodeCancelled, nil, "the run was cancelled")
+			return errRunCancelled()
 		}
 		r.Status, r.Generation, r.RowsTotal = batch.RunRunning, generation, &rows
 		return nil

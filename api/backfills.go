@@ -138,8 +138,14 @@ func (s *Server) createBackfill(c *gin.Context, who caller) (int, any, error) {
 	if err := f.problem(); err != nil {
 		return 0, nil, err
 	}
-	b, err := s.Backfills.Create(c.Request.Context(), who.teamID, exportID, start, end)
+	b, err := s.Backfills.Create(c.Request.Context(), who.teamID, exportID, who.makes, start, end)
 	return http.StatusCreated, backfillIDBody{BackfillID: b.ID}, err
+}
+
+// createBackfillOld is createBackfill as older clients know it.
+func (s *Server) createBackfillOld(c *gin.Context, who caller) (int, any, error) {
+	_, body, err := s.createBackfill(c, who)
+	return http.StatusOK, body, err
 }
 
 // cancelBackfill ends a backfill and its runs. The body is ignored.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,7 +27,9 @@ type operation struct {
 	// once: the request may carry an idempotency key. tagged: it may carry If-Match, and is answered with an ETag.
 	once   bool
 	tagged bool
-	errors []int // beside those that every route has
+	// deprecated: another route has taken its place.
+	deprecated bool
+	errors     []int // beside those that every route has
 }
 
 // document is the OpenAPI document of the server's routes.
@@ -123,6 +126,9 @@ func describe(r route, alias bool) schema {
 		"operationId": id, "summary": o.summary, "tags": []string{tag},
 		"description": fmt.Sprintf("Needs the scope `%s`.", r.scope),
 	}
+	if o.deprecated {
+		described["deprecated"] = true
+	}
 	if o.tagged && o.status != http.StatusCreated {
 		failures = append(failures, http.StatusPreconditionFailed)
 		parameters = append(parameters, headerParameter("If-Match", "The ETag of the state that the caller knows."))
@@ -170,7 +176,7 @@ var nobody caller
 
 // routes lists the operations, with their paths below a project.
 func (s *Server) routes() []route {
-	return append(s.exportRoutes(), s.runRoutes()...)
+	return slices.Concat(s.exportRoutes(), s.runRoutes(), s.coverageRoutes())
 }
 
 const (
@@ -262,6 +268,10 @@ func (s *Server) runRoutes() []route {
 		{http.MethodPost, backfills, auth.ScopeWrite, s.once(s.createBackfill), operation{
 			id: "backfills_create", summary: "Run a range of intervals", status: http.StatusCreated, answer: started,
 			body: func(f *form) { boundsOf(f) }, once: true,
+		}},
+		{http.MethodPost, exportPath + "/backfill", auth.ScopeWrite, s.once(s.createBackfillOld), operation{
+			id: "backfills_create_old", summary: "Run a range of intervals; post to backfills instead", status: http.StatusOK, answer: started,
+			body: func(f *form) { boundsOf(f) }, once: true, deprecated: true,
 		}},
 		{http.MethodGet, backfill, auth.ScopeRead, s.getBackfill, operation{
 			id: "backfills_get", summary: "Read a backfill and how far it is", status: http.StatusOK, answer: reflect.TypeFor[backfillBody](),

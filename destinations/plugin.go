@@ -22,6 +22,9 @@ type Definition[C any] struct {
 	Columns func(C, batch.Model) ([]query.Column, error)
 	// MaxSplits is how many splits of an interval may be staged; nil = 1.
 	MaxSplits func(C) int
+	// Host names the machine that records go to, of which the server bounds how many runs deliver to it at once; nil =
+	// there is none that could be overrun.
+	Host func(C) string
 	// Steps are the steps of a connection test, the same that the open destination's Checks run.
 	Steps []Step
 	// Open connects.
@@ -47,6 +50,7 @@ type Plugin struct {
 	validate  func(map[string]any) error
 	columns   func(map[string]any, batch.Model) ([]query.Column, error)
 	maxSplits func(map[string]any) (int, error)
+	host      func(map[string]any) string
 	open      func(context.Context, map[string]any) (Destination, error)
 }
 
@@ -94,6 +98,13 @@ func Define[C any](d Definition[C]) Plugin {
 			return 1, err
 		}
 		return d.MaxSplits(c), nil
+	}
+	p.host = func(config map[string]any) string {
+		c, err := decode(config)
+		if err != nil || d.Host == nil {
+			return "" // Open says what is wrong with the config
+		}
+		return d.Host(c)
 	}
 	p.open = func(ctx context.Context, config map[string]any) (Destination, error) {
 		c, err := decode(config)
@@ -160,6 +171,9 @@ func (p Plugin) MaxSplits(config map[string]any) int {
 	}
 	return max(1, n)
 }
+
+// Host names the machine that records go to with this config; empty = there is none that could be overrun.
+func (p Plugin) Host(config map[string]any) string { return p.host(config) }
 
 // Open connects a customer's destination.
 func (p Plugin) Open(ctx context.Context, config map[string]any) (Destination, error) {

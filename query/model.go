@@ -64,15 +64,19 @@ func (m Model) Columns() []Column {
 	return columns
 }
 
-// needed are the columns that the source's table must have, by field.
-func (m Model) needed() map[Field]string {
-	all := make(map[Field]string)
-	for _, f := range m.Fields {
-		if f.Column != "" {
-			all[f.Name] = f.Column
+// At is the model in another table, with other columns for some of its fields; "" = the table has none. An empty table
+// leaves it where it is.
+func (m Model) At(table []string, columns map[Field]string) Model {
+	if len(table) > 0 {
+		m.Table = table
+	}
+	m.Fields = slices.Clone(m.Fields)
+	for i, f := range m.Fields {
+		if name, ok := columns[f.Name]; ok {
+			m.Fields[i].Column = name
 		}
 	}
-	return all
+	return m
 }
 
 // A Catalog is the models of a server, in order.
@@ -85,6 +89,36 @@ func (c Catalog) Model(name batch.Model) (Model, bool) {
 		return Model{}, false
 	}
 	return c[i], true
+}
+
+// With is the catalog with a model in place of the one of its name.
+func (c Catalog) With(m Model) Catalog {
+	all := slices.Clone(c)
+	for i := range all {
+		if all[i].Name == m.Name {
+			all[i] = m
+			return all
+		}
+	}
+	return append(all, m)
+}
+
+// Validate refuses a model that no table could hold: a field without a column needs something in its place, and whose
+// rows are and when they arrived are never computed.
+func (c Catalog) Validate() error {
+	for _, m := range c {
+		for _, f := range m.Fields {
+			if f.Column == "" && (f.Instead == nil || f.Name == m.Tenant || f.Name == m.Ingested) {
+				return batch.Errorf(batch.CodeConfig, nil, "the table of the model %s needs a column for %s", m.Name, f.Name)
+			}
+		}
+		for _, f := range slices.Concat([]Field{m.Tenant, m.Ingested}, m.Key, m.Version) {
+			if _, ok := m.Spec(f); !ok {
+				return batch.Errorf(batch.CodeConfig, nil, "the model %s has no field %q", m.Name, f)
+			}
+		}
+	}
+	return nil
 }
 
 // Names are the names of the models.

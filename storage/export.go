@@ -184,12 +184,27 @@ func (db *DB) ListExports(ctx context.Context, teamID int64, limit, offset int) 
 		total int64
 		rows  []exportRow
 	)
-	team := func() *gorm.DB { return db.reading(ctx).Where("team_id = ? AND NOT deleted", teamID) }
-	if err := team().Model(&exportRow{}).Count(&total).Error; err != nil {
+	team := func() *gorm.DB {
+		return db.reading(ctx).Model(&exportRow{}).Where("team_id = ? AND NOT deleted", teamID)
+	}
+	if err := team().Count(&total).Error; err != nil {
 		return nil, 0, classify("count exports", err)
 	}
-	err := team().Order("created_at DESC, id DESC").Limit(limited(limit)).Offset(max(0, offset)).Find(&rows).Error
-	if err != nil {
+	if int64(offset) >= total {
+		return nil, total, nil
+	}
+	const newest = "created_at DESC, id DESC"
+	page := team()
+	if offset > 0 {
+		// What lies before the page is skipped in the index, without reading its rows.
+		var first exportRow
+		err := team().Select("created_at", "id").Order(newest).Offset(offset).Limit(1).Find(&first).Error
+		if err != nil {
+			return nil, 0, classify("list exports", err)
+		}
+		page = page.Where("(created_at, id) <= (?, ?)", first.CreatedAt, first.ID)
+	}
+	if err := page.Order(newest).Limit(limited(limit)).Find(&rows).Error; err != nil {
 		return nil, 0, classify("list exports", err)
 	}
 	exports, err := db.sealer.exportsOf(rows)

@@ -95,7 +95,7 @@ func (c *Client) StartInterval(ctx context.Context, e batch.Export, i batch.Inte
 	return c.start(ctx, client.StartWorkflowOptions{
 		ID: batch.WorkflowID(e.ID, i.End), TaskQueue: QueueExports,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-		TypedSearchAttributes: attributesOf(e), StaticSummary: summaryOf(e), Priority: priorityOf(e.TeamID),
+		TypedSearchAttributes: attributesOf(e), StaticSummary: summaryOf(e), Priority: priorityOf(e.TeamID, scheduled),
 	}, ExportInterval, in)
 }
 
@@ -106,7 +106,7 @@ func (c *Client) StartBackfill(ctx context.Context, b batch.Backfill) error {
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			AttributeTeam.ValueSet(b.TeamID), AttributeExport.ValueSet(b.ExportID.String()), AttributeBackfill.ValueSet(b.ID.String())),
-		StaticSummary: backfillSummary(b), Priority: priorityOf(b.TeamID),
+		StaticSummary: backfillSummary(b), Priority: priorityOf(b.TeamID, rankOf(b)),
 	}, Backfill, BackfillInput{BackfillID: b.ID, BatchExportID: b.ExportID, TeamID: b.TeamID})
 }
 
@@ -239,7 +239,7 @@ func actionOf(e batch.Export) *client.ScheduleWorkflowAction {
 	return &client.ScheduleWorkflowAction{
 		ID: e.ID.String(), Workflow: ExportInterval, TaskQueue: QueueExports,
 		Args:                  []any{ExportIntervalInput{BatchExportID: e.ID, TeamID: e.TeamID, Revision: e.Revision}},
-		TypedSearchAttributes: attributesOf(e), StaticSummary: summaryOf(e), Priority: priorityOf(e.TeamID),
+		TypedSearchAttributes: attributesOf(e), StaticSummary: summaryOf(e), Priority: priorityOf(e.TeamID, scheduled),
 	}
 }
 
@@ -280,9 +280,4 @@ func backfillSummary(b batch.Backfill) string {
 
 func noteOf(e batch.Export) string {
 	return fmt.Sprintf("Schedule put for revision %d of batch export %s in team %d.", e.Revision, e.ID, e.TeamID)
-}
-
-// priorityOf shares the workers fairly among teams.
-func priorityOf(teamID int64) temporal.Priority {
-	return temporal.Priority{FairnessKey: fmt.Sprintf("team-%d", teamID)}
 }

@@ -94,8 +94,7 @@ func (r *run) deliver(ctx workflow.Context) error {
 			return err
 		}
 	}
-	var plan activities.Planned
-	err := r.execute(ctx, "Plan the splits and count the rows", acts.Plan, activities.RunInput{RunID: r.begun.RunID, Generation: 1}, &plan)
+	plan, err := r.plan(ctx)
 	for err == nil {
 		r.tell(ctx, "Staging %d rows in %d splits.", plan.Rows, plan.Splits)
 		if err = r.stage(ctx, plan); err != nil {
@@ -112,6 +111,25 @@ func (r *run) deliver(ctx workflow.Context) error {
 		return err
 	}
 	return r.commit(ctx, plan)
+}
+
+// plan plans the run, when it may work. A run that has to wait has no limit of time: those it waits for have.
+func (r *run) plan(ctx workflow.Context) (activities.Planned, error) {
+	in := activities.RunInput{RunID: r.begun.RunID, Generation: 1}
+	for {
+		var plan activities.Planned
+		err := r.execute(ctx, "Plan the splits and count the rows", acts.Plan, in, &plan)
+		if err != nil || plan.Waiting == "" {
+			return plan, err
+		}
+		r.tell(ctx, "Waiting: %s.", plan.Waiting)
+		waiting := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+			StartToCloseTimeout: r.begun.Short, WaitForCancellation: true, RetryPolicy: retries(), Summary: "Wait for a place",
+		})
+		if err := workflow.ExecuteActivity(waiting, acts.Admit, in).Get(ctx, nil); err != nil {
+			return plan, err
+		}
+	}
 }
 
 // stage stages all splits, a few at a time. The first failure stops the others.

@@ -25,6 +25,9 @@ type script struct {
 	begun     activities.Begun
 	beginErr  error
 	plan      activities.Planned
+	waits     []string // what Plan answers first, one after the other
+	admits    int
+	admitErr  error
 	recounts  []activities.Recounted
 	stageErr  error
 	commitErr error
@@ -74,7 +77,18 @@ func (s *script) play(t *testing.T, in workflows.ExportIntervalInput, arrange ..
 	})
 	env.OnActivity(acts.Plan, mock.Anything, mock.Anything).Return(func(context.Context, activities.RunInput) (activities.Planned, error) {
 		s.plannedAt = env.Now()
+		if len(s.waits) > 0 {
+			wait := s.waits[0]
+			s.waits = s.waits[1:]
+			return activities.Planned{Waiting: wait}, nil
+		}
 		return s.plan, nil
+	})
+	env.OnActivity(acts.Admit, mock.Anything, mock.Anything).Return(func(context.Context, activities.RunInput) error {
+		if s.admits++; s.admits%3 != 0 {
+			return temporal.NewApplicationError("3 runs of this project work already", string(batch.CodeBusy))
+		}
+		return s.admitErr
 	})
 	env.OnActivity(acts.Stage, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.StageInput) (activities.Staged, error) {
 		s.mu.Lock()
@@ -136,6 +150,28 @@ func TestAnIntervalLongPastDoesNotWait(t *testing.T) {
 	s.begun.ReadyAt = end.Add(-24 * time.Hour)
 	s.play(t, input())
 	require.True(t, s.plannedAt.Equal(end), "got %s, want %s", s.plannedAt, end)
+}
+
+func TestARunThatMustWaitAsksUntilItIsAdmitted(t *testing.T) {
+	t.Parallel()
+	s := newScript()
+	s.waits = []string{"3 runs of this project work already", "and again"}
+	env := s.play(t, input())
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, 6, s.admits, "each time it is refused twice")
+	require.Len(t, s.commits, 1)
+}
+
+func TestARunThatIsCancelledWhileItWaitsIsCancelled(t *testing.T) {
+	t.Parallel()
+	s := newScript()
+	s.waits = []string{"3 runs of this project work already"}
+	env := s.play(t, input(), func(env *testsuite.TestWorkflowEnvironment) {
+		env.RegisterDelayedCallback(env.CancelWorkflow, time.Minute+1500*time.Millisecond) // between two questions
+	})
+	require.Error(t, env.GetWorkflowError())
+	require.Empty(t, s.commits)
+	require.Equal(t, []activities.FinishInput{{RunID: runID, Status: batch.RunCancelled}}, s.finishes)
 }
 
 func TestLateRowsAreStagedAsASecondGeneration(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tranche/batch"
 	"tranche/storage"
 )
 
@@ -30,6 +31,7 @@ type config struct {
 	RateLimit           int
 	BackfillsPerTeam    int
 	BackfillConcurrency int
+	Concurrency         batch.Concurrency
 	WorkerSlots         int
 	BackfillSlots       int
 	SettleDelay         time.Duration
@@ -78,7 +80,7 @@ var settings = []setting{
 		},
 	},
 	{
-		"TRANCHE_SOURCE_URL", "", "database with the events, as a postgres:// URL (worker)", true,
+		"TRANCHE_SOURCE_URL", "", "database with the events, as a clickhouse:// or postgres:// URL (worker)", true,
 		func(c *config, v string) error { c.SourceURL = v; return urlOf(v, "postgres", "postgresql") },
 	},
 	{
@@ -112,6 +114,18 @@ var settings = []setting{
 	{
 		"TRANCHE_BACKFILL_CONCURRENCY", "1", "how many intervals of a backfill run at once", false,
 		func(c *config, v string) error { return number(&c.BackfillConcurrency, v, 1, 100) },
+	},
+	{
+		"TRANCHE_RUNS_PER_EXPORT", "20", "how many runs of an export may work at once, on all workers; 0 = any number", false,
+		func(c *config, v string) error { return number(&c.Concurrency.PerExport, v, 0, 10_000) },
+	},
+	{
+		"TRANCHE_RUNS_PER_TEAM", "50", "the same for the exports of a project", false,
+		func(c *config, v string) error { return number(&c.Concurrency.PerTeam, v, 0, 10_000) },
+	},
+	{
+		"TRANCHE_RUNS_PER_HOST", "50", "the same for all exports that deliver to a host; backfills leave the last place to schedules", false,
+		func(c *config, v string) error { return number(&c.Concurrency.PerHost, v, 0, 10_000) },
 	},
 	{
 		"TRANCHE_WORKER_SLOTS", "20", "how many activities a worker runs at once for scheduled runs", false,

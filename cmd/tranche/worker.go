@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"tranche/activities"
-	"tranche/batch"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
-	"tranche/query"
-	"tranche/sources/postgres"
 )
 
 func workerCommand(getenv func(string) string) *cobra.Command {
@@ -42,7 +38,7 @@ func runWorker(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	source, err := openSource(c)
+	source, err := service.OpenSource(c.SourceURL, service.ModelsAt(c.SourceTable))
 	if err != nil {
 		return err
 	}
@@ -50,7 +46,7 @@ func runWorker(ctx context.Context, c config) (err error) {
 	limits := activities.Production()
 	limits.Settle, limits.SettleSubHourly = c.SettleDelay, c.SettleDelaySub
 	worker, err := p.StartWorker(service.WorkerOptions{
-		Source: source, Limits: limits, Slots: c.WorkerSlots, BackfillSlots: c.BackfillSlots,
+		Source: source, Limits: limits, Slots: c.WorkerSlots, BackfillSlots: c.BackfillSlots, Concurrency: c.Concurrency,
 		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: c.LogRetention,
 	})
 	if err != nil {
@@ -58,18 +54,6 @@ func runWorker(ctx context.Context, c config) (err error) {
 	}
 	defer worker.Stop()
 	return serve(ctx, p.Log, c.MetricsListen, p.workerHandler())
-}
-
-// openSource opens the database with the events. It does not connect: a source that is down makes runs wait, not workers
-// fail.
-func openSource(c config) (*postgres.Source, error) {
-	models := query.PostHog()
-	for i := range models {
-		if models[i].Name == batch.ModelEvents {
-			models[i].Table = strings.Split(c.SourceTable, ".")
-		}
-	}
-	return postgres.New(postgres.Options{DSN: c.SourceURL, Models: models})
 }
 
 // workerHandler serves a worker's health and metrics.

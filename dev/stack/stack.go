@@ -17,6 +17,7 @@ import (
 
 	"tranche/activities"
 	"tranche/api"
+	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/file"
 	"tranche/dev/duckdb"
@@ -43,10 +44,14 @@ type Options struct {
 
 	// Plugins makes the kinds of destinations, given the folder for exported files; nil = File alone.
 	Plugins func(root string) []destinations.Plugin
+	// SourceURL is a database with the events, which runs read in place of the loaded ones; SourceTable is its table.
+	SourceURL, SourceTable string
 	// Source is what runs read, given the store of the loaded events; nil = that store.
 	Source func(events *duckdb.Store) sources.Source
 	// Limits are the times of the protocol; nil = activities.Embedded().
 	Limits *activities.Limits
+	// Concurrency limits how many runs work at once; zero = any number: on a laptop the slots are limit enough.
+	Concurrency batch.Concurrency
 	// Housekeeping says when to repair and sweep; zero = DefaultHousekeeping.
 	Housekeeping Housekeeping
 }
@@ -66,13 +71,6 @@ func (o Options) plugins(root string) []destinations.Plugin {
 		return []destinations.Plugin{file.Plugin(file.Server{Root: root})}
 	}
 	return o.Plugins(root)
-}
-
-func (o Options) source(events *duckdb.Store) sources.Source {
-	if o.Source == nil {
-		return events
-	}
-	return o.Source(events)
 }
 
 func (o Options) limits() activities.Limits {
@@ -113,7 +111,7 @@ type Stack struct {
 	temporal *temporal.Server
 	client   client.Client
 	db       *storage.DB
-	events   *duckdb.Store
+	source   sources.Source
 	runLog   *telemetry.RunLog
 	worker   *service.Worker
 	server   *http.Server
@@ -164,10 +162,23 @@ func (s *Stack) openStores(ctx context.Context) (err error) {
 	if err := s.ensureKey(ctx); err != nil {
 		return err
 	}
-	if s.events, err = duckdb.Open(ctx, filepath.Join(s.dir.path, "events.duckdb"), duckdb.Options{}); err != nil {
+	return s.openSource(ctx)
+}
+
+// openSource opens what runs read.
+func (s *Stack) openSource(ctx context.Context) (err error) {
+	if s.options.SourceURL != "" {
+		s.source, err = service.OpenSource(s.options.SourceURL, service.ModelsAt(s.options.SourceTable))
+		return err
+	}
+	events, err := duckdb.Open(ctx, filepath.Join(s.dir.path, "events.duckdb"), duckdb.Options{})
+	if err != nil {
 		return fmt.Errorf("open events: %w", err)
 	}
-	s.Loaded, err = s.events.Load(ctx, s.options.Load...)
+	if s.source = events; s.options.Source != nil {
+		s.source = s.options.Source(events)
+	}
+	s.Loaded, err = events.Load(ctx, s.options.Load...)
 	return err
 }
 
@@ -214,7 +225,7 @@ func (s *Stack) serve() (err error) {
 	}
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{
-		Source: s.options.source(s.events), Limits: s.options.limits(), Slots: slots, BackfillSlots: slots,
+		Source: s.source, Limits: s.options.limits(), Slots: slots, BackfillSlots: slots, Concurrency: s.options.Concurrency,
 		HousekeepEvery: house.Every, Grace: house.Grace, LogRetention: logRetention,
 	})
 	if err != nil {
@@ -276,8 +287,8 @@ func (s *Stack) Stop() error {
 	if s.temporal != nil {
 		failures = append(failures, s.temporal.Stop())
 	}
-	if s.events != nil {
-		failures = append(failures, s.events.Close())
+	if s.source != nil {
+		failures = append(failures, s.source.Close())
 	}
 	if s.db != nil {
 		failures = append(failures, s.db.Close())

@@ -67,7 +67,10 @@ func serverConfig(database *config.SQL, p ports) *config.Config {
 func dynamicConfig() dynamicconfig.StaticClient {
 	return dynamicconfig.StaticClient{
 		// Without it fairness keys on tasks do nothing.
-		dynamicconfig.MatchingEnableFairness.Key():                       true,
+		dynamicconfig.MatchingEnableFairness.Key(): true,
+		// Ranks and fairness hold within a partition of a queue. One is plenty for one process, and no task is forwarded.
+		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():           1,
+		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key():          1,
 		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key(): visibilityRPS,
 		dynamicconfig.HistoryCacheHostLevelMaxSize.Key():                 historyCacheSize,
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,6 +20,8 @@ type BackfillStore interface {
 	Backfill(ctx context.Context, teamID int64, exportID, id uuid.UUID) (batch.Backfill, error)
 	ListBackfills(ctx context.Context, f batch.BackfillFilter) ([]batch.Backfill, error)
 	UpdateBackfill(ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error) (batch.Backfill, error)
+	// CountOpenBackfills counts a team's open backfills, retries left out.
+	CountOpenBackfills(ctx context.Context, teamID int64) (int64, error)
 	OpenBackfillsOf(ctx context.Context, exportID uuid.UUID) ([]batch.Backfill, error)
 }
 
@@ -54,31 +57,65 @@ func (s *Backfills) List(ctx context.Context, f batch.BackfillFilter) ([]batch.B
 	return s.Store.ListBackfills(ctx, f)
 }
 
-// Create validates the bounds, as the caller wrote them, and starts a backfill.
-func (s *Backfills) Create(ctx context.Context, teamID int64, exportID uuid.UUID, start, end *string) (batch.Backfill, error) {
+// Create validates the bounds, as the caller wrote them, and starts a backfill. With an id that is not zero, a backfill
+// that has it already is returned as it is.
+func (s *Backfills) Create(
+	ctx context.Context, teamID int64, exportID, id uuid.UUID, start, end *string,
+) (batch.Backfill, error) {
 	e, err := s.Store.Export(ctx, teamID, exportID)
 	if err != nil {
 		return batch.Backfill{}, missing(err, "BatchExport not found.")
+	}
+	if made, err := s.made(ctx, e, id); !errors.Is(err, batch.ErrNotFound) {
+		return made, err
+	}
+	if err := s.room(ctx, teamID); err != nil {
+		return batch.Backfill{}, err
 	}
 	from, to, err := s.bounds(e, start, end)
 	if err != nil {
 		return batch.Backfill{}, err
 	}
-	return s.start(ctx, e, batch.Backfill{StartAt: from, EndAt: to})
+	return s.start(ctx, e, batch.Backfill{ID: id, StartAt: from, EndAt: to})
+}
+
+// made finds the backfill that an earlier try of the same request made, or batch.ErrNotFound.
+func (s *Backfills) made(ctx context.Context, e batch.Export, id uuid.UUID) (batch.Backfill, error) {
+	if id == uuid.Nil {
+		return batch.Backfill{}, batch.ErrNotFound
+	}
+	return s.Store.Backfill(ctx, e.TeamID, e.ID, id)
+}
+
+// room refuses when the team has as many open backfills as it may. Clients learn of it before their bounds are judged;
+// that two requests do not pass at once is up to CreateBackfill.
+func (s *Backfills) room(ctx context.Context, teamID int64) error {
+	n, err := s.Store.CountOpenBackfills(ctx, teamID)
+	if err == nil && n >= int64(s.Limit) {
+		err = s.tooMany()
+	}
+	return err
+}
+
+func (s *Backfills) tooMany() error {
+	return &Problem{
+		Kind: TooMany, Code: "too_many_concurrent_backfills", Detail: fmt.Sprintf(
+			"This team already has %d batch export backfills running. Wait for one to finish, or cancel one.", s.Limit),
+	}
 }
 
 // start stores the backfill and starts its workflow. When Temporal does not answer, the reconciler starts it.
 func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill) (batch.Backfill, error) {
 	now := s.Now().UTC().Truncate(time.Microsecond)
-	b.ID, b.ExportID, b.TeamID = newID(), e.ID, e.TeamID
+	if b.ID == uuid.Nil {
+		b.ID = newID()
+	}
+	b.ExportID, b.TeamID = e.ID, e.TeamID
 	b.Status, b.Concurrency, b.CreatedAt, b.LastUpdatedAt = batch.BackfillStarting, s.Concurrency, now, now
 	err := s.Store.CreateBackfill(ctx, b, s.Limit)
 	switch {
 	case errors.Is(err, batch.ErrTooManyBackfills):
-		return batch.Backfill{}, &Problem{
-			Kind: TooMany, Code: "too_many_concurrent_backfills",
-			Detail: "This team already has as many batch export backfills running as it may. Wait for one to finish, or cancel one.",
-		}
+		return batch.Backfill{}, s.tooMany()
 	case errors.Is(err, batch.ErrDuplicateBackfill):
 		return batch.Backfill{}, &Problem{
 			Kind: Conflict, Code: "duplicate_backfill",
@@ -94,13 +131,16 @@ func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill)
 	return b, nil
 }
 
-// retry starts a backfill of exactly the run's interval.
-func (s *Backfills) retry(ctx context.Context, r batch.Run) (batch.Backfill, error) {
+// retry starts a backfill of exactly the run's interval. The id is as for Create.
+func (s *Backfills) retry(ctx context.Context, r batch.Run, id uuid.UUID) (batch.Backfill, error) {
 	e, err := s.Store.Export(ctx, r.TeamID, r.ExportID)
 	if err != nil {
 		return batch.Backfill{}, missing(err, "Not found.")
 	}
-	b := batch.Backfill{Retry: true, EndAt: &r.Interval.End}
+	if made, err := s.made(ctx, e, id); !errors.Is(err, batch.ErrNotFound) {
+		return made, err
+	}
+	b := batch.Backfill{ID: id, Retry: true, EndAt: &r.Interval.End}
 	if !r.Interval.Start.IsZero() {
 		b.StartAt = &r.Interval.Start
 	}

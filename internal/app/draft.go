@@ -35,6 +35,9 @@ func (s *Exports) exportOf(d Draft) (batch.Export, error) {
 	if d.Paused {
 		s.setPaused(&e, true)
 	}
+	if d.LastPausedAt != nil {
+		e.LastPausedAt = d.LastPausedAt
+	}
 	return e, nil
 }
 

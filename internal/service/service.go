@@ -38,6 +38,7 @@ type UseCases struct {
 	Exports   *app.Exports
 	Runs      *app.Runs
 	Backfills *app.Backfills
+	Coverage  *app.Coverage
 	Logs      *app.Logs
 	Workflows *workflows.Client
 }
@@ -56,5 +57,6 @@ func (p Parts) UseCases(q Quotas) UseCases {
 			Logs: p.RunLog, Log: p.Log, Now: time.Now,
 		},
 		Runs: runs, Backfills: backfills, Logs: &app.Logs{Store: p.DB}, Workflows: flows,
+		Coverage: &app.Coverage{Store: p.DB, Backfills: backfills, Now: time.Now},
 	}
 }

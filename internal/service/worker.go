@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"tranche/activities"
+	"tranche/batch"
 	"tranche/internal/app"
 	"tranche/sources"
 	"tranche/workflows"
@@ -22,6 +23,8 @@ type WorkerOptions struct {
 	Limits activities.Limits
 	// Slots is how many activities run at once for scheduled runs, BackfillSlots for backfills.
 	Slots, BackfillSlots int
+	// Concurrency limits how many runs work at once, on all workers together.
+	Concurrency batch.Concurrency
 	// HousekeepEvery is the pause between two passes of the reconciler and the sweep.
 	HousekeepEvery time.Duration
 	// Grace is how long a row may be without its workflow, and a finished run with something staged.
@@ -52,7 +55,7 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	flows := &workflows.Client{Temporal: p.Temporal}
 	acts := &activities.Activities{
 		Store: p.DB, Source: o.Source, Plugins: p.Plugins, Executions: flows, Logs: p.RunLog, Metrics: p.Metrics,
-		Log: p.Log, Limits: o.Limits, Now: time.Now,
+		Log: p.Log, Limits: o.Limits, Concurrency: o.Concurrency, Now: time.Now,
 	}
 	if o.Adjust != nil {
 		o.Adjust(acts)
@@ -116,6 +119,7 @@ type housekeeper struct {
 	store      interface {
 		DeleteLogs(ctx context.Context, before time.Time, limit int) (int64, error)
 		DeleteAnswers(ctx context.Context, before time.Time, limit int) (int64, error)
+		DeletePermits(ctx context.Context, ago time.Duration, limit int) (int64, error)
 	}
 	retention time.Duration
 	every     time.Duration
@@ -127,6 +131,9 @@ const (
 	passTimeout     = 5 * time.Minute
 	logsPerSweep    = 10_000
 	answersPerSweep = 10_000
+	permitsPerSweep = 10_000
+	// permitsKept is how long permits that expired are kept: a run that was only frozen may still renew its own.
+	permitsKept = time.Hour
 )
 
 func (h housekeeper) run(ctx context.Context) {
@@ -149,7 +156,8 @@ func (h housekeeper) pass(ctx context.Context) {
 	err = errors.Join(err, h.sweeper.Sweep(ctx))
 	_, logsErr := h.store.DeleteLogs(ctx, time.Now().Add(-h.retention), logsPerSweep)
 	_, answersErr := h.store.DeleteAnswers(ctx, time.Now(), answersPerSweep)
-	if err = errors.Join(err, logsErr, answersErr); err != nil && ctx.Err() == nil {
+	_, permitsErr := h.store.DeletePermits(ctx, permitsKept, permitsPerSweep)
+	if err = errors.Join(err, logsErr, answersErr, permitsErr); err != nil && ctx.Err() == nil {
 		h.log.Warn("Housekeeping could not do all of its work; the next pass tries again.", zap.Error(err))
 	}
 }

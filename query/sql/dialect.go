@@ -30,8 +30,12 @@ type Dialect struct {
 	pattern patternSyntax
 	// quantiles is the expression for quantiles of an instant; its argument is @1.
 	quantiles func(at fragment, parts int64) fragment
-	// output is wrapped around what a statement gives out, by type; "" = nothing.
+	// output is wrapped around what a statement gives out, by type; nil = nothing. Then columns have numbers for names.
 	output map[query.Type]string
+	// encode makes text of a value, for sources that bind nothing else; nil = values are bound as they are.
+	encode func(bound any, of query.Type) any
+	// distinct makes rows that agree in fields one row; nil = the dialect cannot.
+	distinct func(w writer, s *selection)
 }
 
 // String names the dialect.
@@ -86,7 +90,7 @@ func DuckDB() Dialect {
 	}
 }
 
-// ClickHouse is the dialect of ClickHouse 25 and newer. Bound values have the names p1, p2 and so on.
+// ClickHouse is the dialect of ClickHouse 25 and newer. Bound values have the names p0, p1 and so on.
 func ClickHouse() Dialect {
 	kinds := map[query.Type]string{
 		query.TypeString: "String", query.TypeInteger: "Int64", query.TypeFloat: "Float64", query.TypeBoolean: "Bool",
@@ -95,15 +99,17 @@ func ClickHouse() Dialect {
 	cast := func(kind string) string { return "CAST(@1 AS Nullable(" + kind + "))" }
 	d := Dialect{
 		name: "ClickHouse", column: inClickHouse, pattern: re2Pattern(), property: clickHouseProperty, quote: quoteBackticks,
-		number:       func(n int) string { return "p" + strconv.Itoa(n) },
+		number:       func(n int) string { return "p" + strconv.Itoa(n-1) },
 		placeholders: each(kinds, func(kind string) string { return "{#:" + kind + "}" }),
 		columns:      each(kinds, cast),
 		nulls:        each(kinds, func(kind string) string { return "CAST(NULL AS Nullable(" + kind + "))" }),
 		quantiles: func(at fragment, parts int64) fragment {
-			return fill("arrayJoin(quantilesExact("+fractions(parts)+")(@1))", at)
+			// The approximation needs no memory for the rows, and any cut is a right one.
+			return fill("toInt64(arrayJoin(quantiles("+fractions(parts)+")(toUnixTimestamp64Micro(assumeNotNull(@1)))))", at)
 		},
-		output: each(kinds, cast),
+		output: each(kinds, cast), encode: clickHouseText, distinct: clickHouseDistinct,
 	}
+	d.columns[query.TypeJSON] = clickHouseJSON
 	d.columns[query.TypeStrings], d.nulls[query.TypeStrings] = "@1", "CAST([] AS Array(String))"
 	return d
 }
@@ -144,6 +150,9 @@ func (d Dialect) bind(bound any, of query.Type) fragment {
 	}
 	if t, ok := bound.(time.Time); ok {
 		bound = ceilMicro(t)
+	}
+	if d.encode != nil {
+		bound = d.encode(bound, of)
 	}
 	return fragment{text: string(rune(mark)), values: []value{{bound: bound, as: d.placeholders[of]}}}
 }

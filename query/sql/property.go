@@ -63,7 +63,7 @@ func jsonPointer(keys []string) string {
 func clickHouseProperty(column fragment, _ string, p query.Property) fragment {
 	args := []fragment{column}
 	for _, key := range p.Path {
-		args = append(args, fragment{text: string(rune(mark)), values: []value{{bound: key, as: "{#:String}"}}})
+		args = append(args, fragment{text: string(rune(mark)), values: []value{{bound: clickHouseText(key, query.TypeString), as: "{#:String}"}}})
 	}
 	if p.Raw {
 		return fill("nullIf(nullIf(JSONExtractRaw(@*), ''), 'null')", args...)

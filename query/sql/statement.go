@@ -2,6 +2,7 @@ package sql
 
 import (
 	"slices"
+	"strconv"
 
 	"tranche/batch"
 	"tranche/query"
@@ -19,21 +20,25 @@ func (d Dialect) Select(t Table, q query.Query, within batch.Interval) (Statemen
 	w := d.writer(t, q)
 	columns := make([]fragment, len(q.Columns))
 	for i, c := range q.Columns {
-		column, err := w.expression(c.Expression(t.Model))
+		e := c.Expression(t.Model)
+		column, err := w.expression(e)
 		if err != nil {
 			return Statement{}, err
 		}
-		if wrapped, ok := d.output[c.Expression(t.Model).Type()]; ok {
-			column = fill(wrapped, column)
+		if d.output != nil {
+			if wrapped, ok := d.output[e.Type()]; ok {
+				column = fill(wrapped, column)
+			}
+			column = fill("@1 AS "+d.quote(strconv.Itoa(i)), column)
 		}
 		columns[i] = column
 	}
-	return w.finish(fill("@*", columns...), q, within)
+	return w.finish(selection{query: q, list: fill("@*", columns...), within: within})
 }
 
 // Count counts the query's rows.
 func (d Dialect) Count(t Table, q query.Query) (Statement, error) {
-	return d.writer(t, q).finish(textFragment("count(*)"), q, q.Interval)
+	return d.writer(t, q).finish(selection{query: q, list: textFragment("count(*)"), within: q.Interval, counts: true})
 }
 
 // Quantiles finds the times that cut the query's rows into about equal parts.
@@ -47,7 +52,8 @@ func (d Dialect) Quantiles(t Table, q query.Query, parts int64) (Statement, erro
 	if err != nil {
 		return Statement{}, err
 	}
-	return w.finish(d.quantiles(typed, parts), q, q.Interval)
+	w.table.Distinct = nil // repeated rows make parts less equal, and nothing worse
+	return w.finish(selection{query: q, list: d.quantiles(typed, parts), within: q.Interval})
 }
 
 // Earliest finds the time of the earliest row of the team's whole model; null = it has none.
@@ -62,7 +68,11 @@ func (d Dialect) Earliest(t Table, q query.Query) (Statement, error) {
 		return Statement{}, err
 	}
 	tenant, _ := w.column(t.Tenant)
-	return d.statement(fill("SELECT min(@1) FROM @2 WHERE @3 = @4", typed, d.tableName(t), tenant, d.bind(q.TeamID, query.TypeInteger)))
+	least := "min(@1)"
+	if d.encode != nil {
+		least = "toUnixTimestamp64Micro(min(@1))"
+	}
+	return d.statement(fill("SELECT "+least+" FROM @2 WHERE @3 = @4", typed, d.tableName(t), tenant, d.bind(q.TeamID, query.TypeInteger)))
 }
 
 func (d Dialect) writer(t Table, q query.Query) writer {
@@ -81,31 +91,53 @@ func (w writer) time(q query.Query) (query.Field, error) {
 	return f, nil
 }
 
-// finish adds where the rows come from and which of them are wanted.
-func (w writer) finish(list fragment, q query.Query, within batch.Interval) (Statement, error) {
-	at, err := w.time(q)
-	if err != nil {
-		return Statement{}, err
-	}
-	condition, err := w.condition(q)
-	if err != nil {
-		return Statement{}, err
-	}
+// A selection is a statement in the making.
+type selection struct {
+	query  query.Query
+	list   fragment
+	within batch.Interval
+	counts bool // it counts rows
+
+	at     query.Field // the time of the rows
+	from   fragment
+	filter *fragment // nil = none
+	more   []fragment
+	suffix fragment
+}
+
+// conditions choose the rows of an interval.
+func (s selection) conditions(w writer, interval batch.Interval) []fragment {
 	tenant, _ := w.column(w.table.Tenant)
-	conditions := []fragment{fill("@1 = @2", tenant, w.bind(q.TeamID, query.TypeInteger))}
-	from := w.tableName(w.table)
+	all := []fragment{fill("@1 = @2", tenant, w.bind(s.query.TeamID, query.TypeInteger))}
+	all = append(all, w.during(s.at, interval)...)
+	if s.filter != nil {
+		all = append(all, *s.filter)
+	}
+	return all
+}
+
+// finish adds where the rows come from and which of them are wanted.
+func (w writer) finish(s selection) (Statement, error) {
+	var err error
+	if s.at, err = w.time(s.query); err != nil {
+		return Statement{}, err
+	}
+	if s.filter, err = w.condition(s.query); err != nil {
+		return Statement{}, err
+	}
+	s.from = w.tableName(w.table)
 	if w.table.Mutable() {
-		// Which row of a key is the newest is asked of the whole interval, so that splits agree.
-		all := append(conditions, w.during(at, q.Interval)...)
-		from = fill("(SELECT *, row_number() OVER (PARTITION BY @1 ORDER BY @2) AS "+w.quote(newest)+" FROM @3 WHERE @4) AS t",
-			fill("@*", w.keys()...), fill("@*", w.versions()...), from, joined(" AND ", all))
-		conditions = []fragment{textFragment(w.quote(newest) + " = 1")}
+		// Which row of a key is the newest is asked of the whole interval, so that splits agree, and before any filter.
+		unfiltered := s
+		unfiltered.filter = nil
+		s.from = fill("(SELECT *, row_number() OVER (PARTITION BY @1 ORDER BY @2) AS "+w.quote(newest)+" FROM @3 WHERE @4) AS t",
+			fill("@*", w.plain(w.table.Key)...), fill("@*", w.versions()...), s.from, joined(" AND ", unfiltered.conditions(w, s.query.Interval)))
+		s.more = append(s.more, textFragment(w.quote(newest)+" = 1"))
+	} else if len(w.table.Distinct) > 0 && w.distinct != nil {
+		w.distinct(w, &s)
 	}
-	conditions = append(conditions, w.during(at, within)...)
-	if condition != nil {
-		conditions = append(conditions, *condition)
-	}
-	return w.statement(fill("SELECT @1 FROM @2 WHERE @3", list, from, joined(" AND ", conditions)))
+	conditions := append(s.conditions(w, s.within), s.more...)
+	return w.statement(fill("SELECT @1 FROM @2 WHERE @3@4", s.list, s.from, joined(" AND ", conditions), s.suffix))
 }
 
 // during chooses rows by time. The column is compared as it is, so that an index on it serves.
@@ -131,14 +163,15 @@ func (w writer) condition(q query.Query) (*fragment, error) {
 	return &f, err
 }
 
-func (w writer) keys() []fragment {
-	var keys []fragment
-	for _, f := range w.table.Key {
+// plain are the columns of fields as they are; those without one make no difference.
+func (w writer) plain(fields []query.Field) []fragment {
+	var columns []fragment
+	for _, f := range fields {
 		if column, ok := w.column(f); ok {
-			keys = append(keys, column)
+			columns = append(columns, column)
 		}
 	}
-	return keys
+	return columns
 }
 
 // versions order the rows of a key. The ingestion time decides where versions are equal or missing.

@@ -10,6 +10,9 @@ type Table struct {
 	query.Model
 	// Kinds are the types of its columns in the source, by field, where the dialect has to know.
 	Kinds map[query.Field]string
+	// Distinct are fields in which no two rows of an interval agree: of those that do, the first one is read. Nil = there
+	// are none that do. ClickHouse only, whose tables merge repeated rows away in their own time.
+	Distinct []query.Field
 }
 
 // A writer prints expressions over a table.

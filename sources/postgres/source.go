@@ -44,6 +44,9 @@ func New(o Options) (*Source, error) {
 	if s.models == nil {
 		s.models = query.PostHog()
 	}
+	if err := s.models.Validate(); err != nil {
+		return nil, err
+	}
 	if s.splitRows <= 0 {
 		s.splitRows = defaultSplitRows
 	}

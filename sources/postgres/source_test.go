@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,13 +46,7 @@ func layouts() map[string]layout {
 // renamed is the model events with other columns; "" = the table has none.
 func renamed(columns map[query.Field]string) query.Model {
 	m, _ := query.PostHog().Model(batch.ModelEvents)
-	m.Fields = slices.Clone(m.Fields)
-	for i, f := range m.Fields {
-		if name, ok := columns[f.Name]; ok {
-			m.Fields[i].Column = name
-		}
-	}
-	return m
+	return m.At(nil, columns)
 }
 
 // column is the name of the field's column.
@@ -240,6 +233,12 @@ func TestAnAddressThatCannotWork(t *testing.T) {
 	_, err := postgres.New(postgres.Options{DSN: "postgres://user:secret@host:port/"})
 	require.Equal(t, batch.CodeConfig, batch.CodeOf(err), "%v", err)
 	require.NotContains(t, fmt.Sprintf("%+v", err), "secret")
+}
+
+func TestATableWithoutTheTimeOfArrivalCannotWork(t *testing.T) {
+	t.Parallel()
+	_, err := postgres.New(postgres.Options{DSN: "postgres://host/x", Models: query.Catalog{renamed(map[query.Field]string{query.FieldInsertedAt: ""})}})
+	require.Equal(t, batch.CodeConfig, batch.CodeOf(err), "%v", err)
 }
 
 func TestCheckNamesTheColumnsThatAreWrong(t *testing.T) {
