@@ -97,26 +97,31 @@ func ParseFilters(sent any) ([]Filter, error) {
 	return filters, nil
 }
 
+// detail is a sentence about a filter; ParseFilters says which.
+func detail(format string, args ...any) error {
+	return &FilterError{Detail: fmt.Sprintf(format, args...)}
+}
+
 func parseFilter(item any) (Filter, error) {
 	object, ok := item.(map[string]any)
 	if !ok {
-		return Filter{}, errors.New("Each filter must be an object")
+		return Filter{}, detail("Each filter must be an object")
 	}
 	f := Filter{Operator: opExact, Value: object["value"]}
 	f.Key, _ = object["key"].(string)
 	f.Type, _ = object["type"].(string)
 	if f.Key == placeholderStart || f.Key == placeholderEnd {
-		return f, fmt.Errorf("'%s' and '%s' are attributes of a run and not 'filters': trigger a backfill to export another range", placeholderStart, placeholderEnd)
+		return f, detail("'%s' and '%s' are attributes of a run and not 'filters': trigger a backfill to export another range", placeholderStart, placeholderEnd)
 	}
 	if !slices.Contains([]string{filterEvent, filterHogQL, filterPerson}, f.Type) {
-		return f, fmt.Errorf("Each filter must have a 'type' of one of: '%s', '%s', '%s'", filterEvent, filterHogQL, filterPerson)
+		return f, detail("Each filter must have a 'type' of one of: '%s', '%s', '%s'", filterEvent, filterHogQL, filterPerson)
 	}
 	if f.Key == "" {
-		return f, errors.New("Each filter must have a 'key'")
+		return f, detail("Each filter must have a 'key'")
 	}
 	if sent := object["operator"]; sent != nil {
 		if f.Operator, ok = sent.(string); !ok || !slices.Contains(Operators(), f.Operator) {
-			return f, fmt.Errorf("'%v' is not an operator. Operators are: '%s'", clip(fmt.Sprint(sent)), strings.Join(Operators(), "', '"))
+			return f, detail("'%v' is not an operator. Operators are: '%s'", clip(fmt.Sprint(sent)), strings.Join(Operators(), "', '"))
 		}
 	}
 	if f.Type == filterHogQL || f.Operator == opIsSet || f.Operator == opIsNotSet {
@@ -124,16 +129,16 @@ func parseFilter(item any) (Filter, error) {
 	}
 	values := f.values()
 	if len(values) == 0 {
-		return f, fmt.Errorf("The filter on '%s' needs a 'value'", clip(f.Key))
+		return f, detail("The filter on '%s' needs a 'value'", clip(f.Key))
 	}
 	if len(values) > maxListed {
-		return f, fmt.Errorf("The filter on '%s' has more than %d values", clip(f.Key), maxListed)
+		return f, detail("The filter on '%s' has more than %d values", clip(f.Key), maxListed)
 	}
 	for _, v := range values {
 		switch v.(type) {
 		case string, bool, int64, float64:
 		default:
-			return f, fmt.Errorf("The values of the filter on '%s' must be text, numbers or truth values", clip(f.Key))
+			return f, detail("The values of the filter on '%s' must be text, numbers or truth values", clip(f.Key))
 		}
 	}
 	return f, nil

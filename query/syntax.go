@@ -28,11 +28,6 @@ type placeholderNode struct {
 	text string
 }
 
-// listNode is what stands behind IN.
-type listNode struct {
-	items []node
-}
-
 type starNode struct{}
 
 // subqueryNode stands for a SELECT inside of an expression, which is refused.
@@ -103,12 +98,6 @@ func (n callNode) write(b *strings.Builder) {
 	b.WriteString(n.name)
 	b.WriteByte('(')
 	writeNodes(b, n.args)
-	b.WriteByte(')')
-}
-
-func (n listNode) write(b *strings.Builder) {
-	b.WriteByte('(')
-	writeNodes(b, n.items)
 	b.WriteByte(')')
 }
 
