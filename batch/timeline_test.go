@@ -108,7 +108,8 @@ func TestATimelineOfAnExportGoesByItsFirstInterval(t *testing.T) {
 	require.NoError(t, err)
 	got := take(timeline, instant(t, "2026-07-28T20:00:00Z"), instant(t, "2026-07-30T00:00:00Z"))
 	require.Equal(t, []batch.Interval{
-		{Start: instant(t, "2026-07-28T20:00:00Z"), End: joint.Start}, joint,
+		{Start: instant(t, "2026-07-28T20:00:00Z"), End: joint.Start},
+		joint,
 		{Start: joint.End, End: instant(t, "2026-07-30T00:00:00Z")},
 	}, got)
 }
