@@ -80,7 +80,7 @@ func (a *Activities) adjust(ctx context.Context, b batch.Backfill, e batch.Expor
 	if b.Retry {
 		return b.StartAt, nil, nil
 	}
-	earliest, any, err := a.Source.Earliest(ctx, e.TeamID, e.Model)
+	earliest, any, err := a.Source.Earliest(ctx, query.Query{TeamID: e.TeamID, Model: e.Model})
 	if err != nil {
 		return nil, nil, err
 	}

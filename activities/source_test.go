@@ -113,7 +113,7 @@ func (t *table) Count(_ context.Context, q query.Query) (int64, error) {
 }
 
 // Earliest is the Source's.
-func (t *table) Earliest(context.Context, int64, batch.Model) (time.Time, bool, error) {
+func (t *table) Earliest(context.Context, query.Query) (time.Time, bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.rows) == 0 {

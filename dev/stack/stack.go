@@ -178,7 +178,7 @@ func (s *Stack) openStores(ctx context.Context) (err error) {
 // openSource opens what runs read.
 func (s *Stack) openSource(ctx context.Context) (err error) {
 	if s.options.SourceURL != "" {
-		s.source, err = service.OpenSource(s.options.SourceURL, s.options.SourceTable)
+		s.source, err = service.OpenSource(s.options.SourceURL, service.ModelsAt(s.options.SourceTable))
 		return err
 	}
 	events, err := duckdb.Open(ctx, filepath.Join(s.dir.path, "events.duckdb"), duckdb.Options{})
