@@ -24,10 +24,13 @@ type Activities struct {
 	Source     sources.Source
 	Plugins    *destinations.Registry
 	Executions Executions
+	Failing    Failing
 	Logs       Logger
 	Metrics    Metrics
 	Log        *zap.Logger
 	Limits     Limits
+	// Memory bounds what the splits that are staged at once hold; nil = nothing does.
+	Memory *Memory
 	// Concurrency limits how many runs work at once.
 	Concurrency batch.Concurrency
 	Now         func() time.Time
@@ -39,6 +42,9 @@ type Store interface {
 	// ExportAt returns the definition as it was at the revision.
 	ExportAt(ctx context.Context, id uuid.UUID, revision int64) (batch.Export, error)
 
+	// SpanAt returns the time of activity in which an interval with this end is due; nil when there is none.
+	SpanAt(ctx context.Context, exportID uuid.UUID, end time.Time) (*batch.Span, error)
+
 	BeginRun(ctx context.Context, r batch.Run) (batch.Run, bool, error)
 	RunByID(ctx context.Context, id uuid.UUID) (batch.Run, error)
 	UpdateRun(ctx context.Context, id uuid.UUID, change func(*batch.Run) error) (batch.Run, error)
@@ -46,6 +52,7 @@ type Store interface {
 	SavePlan(ctx context.Context, runID uuid.UUID, generation int, splits []sources.Split) error
 	Split(ctx context.Context, runID uuid.UUID, generation, number int) (sources.Split, error)
 	RecordRef(ctx context.Context, ref destinations.Journaled) error
+	SaveProgress(ctx context.Context, runID uuid.UUID, generation, split, attempt int, rows, bytes int64) error
 	SaveReceipt(ctx context.Context, runID uuid.UUID, generation, attempt int, r destinations.Receipt) error
 	Receipts(ctx context.Context, runID uuid.UUID, generation int) (staged []destinations.Receipt, planned int, err error)
 
@@ -78,10 +85,15 @@ type Store interface {
 
 // Executions is what the activities need of Temporal.
 type Executions interface {
-	// StartInterval starts the workflow of an interval, unless one runs or has delivered.
+	// StartInterval starts the workflow of an interval, unless one runs.
 	StartInterval(ctx context.Context, e batch.Export, i batch.Interval) error
 	// Await waits until the execution that now has the workflow id is over, however it ends.
 	Await(ctx context.Context, workflowID string) error
+}
+
+// Failing pauses exports that fail too often.
+type Failing interface {
+	PauseFailing(ctx context.Context, exportID uuid.UUID) error
 }
 
 // A Logger writes lines that the customer sees.
@@ -184,7 +196,7 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 
 // open connects to the run's destination.
 func (d delivery) open(ctx context.Context) (destinations.Destination, error) {
-	return open(ctx, d.plugin, d.export.Destination.Config)
+	return open(ctx, d.plugin, d.export)
 }
 
 // target is the run as destinations know it.

@@ -13,6 +13,8 @@ import (
 type RunInput struct {
 	RunID      uuid.UUID `json:"run_id"`
 	Generation int       `json:"generation"`
+	// Reset says that the run is that of another execution, of which this one is a reset: there is nothing to do for it.
+	Reset bool `json:"reset,omitempty"`
 }
 
 // Planned is how a run's interval is cut.
@@ -28,7 +30,7 @@ type Planned struct {
 // Plan cuts the interval into splits, which it saves, and counts its rows.
 func (a *Activities) Plan(ctx context.Context, in RunInput) (Planned, error) {
 	var planned Planned
-	err := a.guard(ctx, in.RunID, &meter{}, func(ctx context.Context) error {
+	err := a.guard(ctx, in.RunID, in.Reset, &meter{}, func(ctx context.Context) error {
 		d, err := a.load(ctx, in.RunID)
 		if err != nil {
 			return err
@@ -80,7 +82,7 @@ const lastGeneration = 2
 // Recount counts the source again before the commit.
 func (a *Activities) Recount(ctx context.Context, in RunInput) (Recounted, error) {
 	var recounted Recounted
-	err := a.guard(ctx, in.RunID, &meter{}, func(ctx context.Context) error {
+	err := a.guard(ctx, in.RunID, in.Reset, &meter{}, func(ctx context.Context) error {
 		d, err := a.load(ctx, in.RunID)
 		if err != nil {
 			return err

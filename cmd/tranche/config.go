@@ -25,6 +25,9 @@ type config struct {
 	SourceURL           string
 	SourceTable         string
 	FileRoot            string
+	AllowedNetworks     []netip.Prefix
+	AWSIdentity         string
+	AWSRole             string
 	Listen              string
 	MetricsListen       string
 	TrustedProxies      []netip.Prefix
@@ -34,8 +37,10 @@ type config struct {
 	Concurrency         batch.Concurrency
 	WorkerSlots         int
 	BackfillSlots       int
+	MemoryMB            int
 	SettleDelay         time.Duration
 	SettleDelaySub      time.Duration
+	CatchUp             time.Duration
 	LogRetention        time.Duration
 	LogFormat           string
 	LogLevel            string
@@ -92,6 +97,21 @@ var settings = []setting{
 		func(c *config, v string) error { c.FileRoot = v; return nil },
 	},
 	{
+		"TRANCHE_ALLOWED_NETWORKS", "", "networks of our own that destinations may be in, comma separated; empty = only the public internet", false,
+		func(c *config, v string) (err error) { c.AllowedNetworks, err = prefixes(v); return err },
+	},
+	{
+		"TRANCHE_AWS_IDENTITY", "none", "what our own identity in AWS serves for: none; roles = to assume those of customers; exports = also for exports without credentials", false,
+		func(c *config, v string) error {
+			c.AWSIdentity = v
+			return oneOf(v, identityNone, identityRoles, identityExports)
+		},
+	},
+	{
+		"TRANCHE_AWS_ROLE_ARN", "", "role that is assumed before those of customers; empty = none", false,
+		func(c *config, v string) error { c.AWSRole = v; return nil },
+	},
+	{
 		"TRANCHE_LISTEN", "127.0.0.1:8000", "address of the API", false,
 		func(c *config, v string) error { c.Listen = v; return hostPort(v) },
 	},
@@ -136,12 +156,20 @@ var settings = []setting{
 		func(c *config, v string) error { return number(&c.BackfillSlots, v, 1, 1000) },
 	},
 	{
+		"TRANCHE_MEMORY_MB", "512", "how many MiB the splits that a worker stages at once may hold; further ones wait", false,
+		func(c *config, v string) error { return number(&c.MemoryMB, v, 16, 1<<20) },
+	},
+	{
 		"TRANCHE_SETTLE_DELAY", "60s", "how long a run waits after its interval for late rows", false,
 		func(c *config, v string) error { return duration(&c.SettleDelay, v, 0) },
 	},
 	{
 		"TRANCHE_SETTLE_DELAY_SUB_HOURLY", "30s", "the same for intervals below an hour", false,
 		func(c *config, v string) error { return duration(&c.SettleDelaySub, v, 0) },
+	},
+	{
+		"TRANCHE_CATCHUP_WINDOW", "720h", "how long an interval may be overdue and is still started; for api and worker alike", false,
+		func(c *config, v string) error { return duration(&c.CatchUp, v, time.Minute) },
 	},
 	{
 		"TRANCHE_LOG_RETENTION", "720h", "how long the log lines of runs are kept", false,

@@ -47,13 +47,14 @@ func runWorker(ctx context.Context, c config) (err error) {
 	limits.Settle, limits.SettleSubHourly = c.SettleDelay, c.SettleDelaySub
 	worker, err := p.StartWorker(service.WorkerOptions{
 		Source: source, Limits: limits, Slots: c.WorkerSlots, BackfillSlots: c.BackfillSlots, Concurrency: c.Concurrency,
+		Memory:         int64(c.MemoryMB) << 20,
 		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: c.LogRetention,
 	})
 	if err != nil {
 		return err
 	}
 	defer worker.Stop()
-	return serve(ctx, p.Log, c.MetricsListen, p.workerHandler())
+	return serve(ctx, p.Log, c.MetricsListen, p.workerHandler(), shutdownTimeout)
 }
 
 // workerHandler serves a worker's health and metrics.

@@ -11,7 +11,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
-	"tranche/batch"
+	"tranche/dev/stack"
 )
 
 // theOther is where the exports of another team are.
@@ -87,7 +87,7 @@ func (s *inProcess) ranked(export uuid.UUID, key string, rank int32) {
 // A run that has to wait for others of its export says so, in the API and in its log, and goes on by itself.
 func TestARunThatHasToWaitSaysSo(t *testing.T) {
 	t.Parallel()
-	s := startStackWith(t, newEventMaker(42).within(epoch, 3*time.Hour, 60), batch.Concurrency{PerExport: 2})
+	s := startStackWith(t, newEventMaker(42).within(epoch, 3*time.Hour, 60), func(o *stack.Options) { o.Concurrency.PerExport = 2 })
 	export := s.create(gatedExport("narrow"))
 	backfill := s.backfill(export, epoch.Format(time.RFC3339), epoch.Add(3*time.Hour).Format(time.RFC3339))
 	s.atGate(1)

@@ -20,9 +20,12 @@ import (
 	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/file"
+	"tranche/destinations/postgres"
+	"tranche/destinations/s3"
 	"tranche/dev/duckdb"
 	"tranche/dev/temporal"
 	"tranche/internal/auth"
+	"tranche/internal/safenet"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
 	"tranche/sources"
@@ -42,7 +45,8 @@ type Options struct {
 	Load []string
 	Log  *zap.Logger
 
-	// Plugins makes the kinds of destinations, given the folder for exported files; nil = File alone.
+	// Plugins makes the kinds of destinations, given the folder for exported files; nil = all that the service has, with
+	// hosts on this machine allowed, and without TLS where a database has none.
 	Plugins func(root string) []destinations.Plugin
 	// SourceURL is a database with the events, which runs read in place of the loaded ones; SourceTable is its table.
 	SourceURL, SourceTable string
@@ -54,6 +58,8 @@ type Options struct {
 	Concurrency batch.Concurrency
 	// Housekeeping says when to repair and sweep; zero = DefaultHousekeeping.
 	Housekeeping Housekeeping
+	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
+	CatchUp time.Duration
 }
 
 // Housekeeping says how often the stack repairs what came apart and sweeps, and how long it leaves new things alone.
@@ -68,7 +74,11 @@ func DefaultHousekeeping() Housekeeping {
 
 func (o Options) plugins(root string) []destinations.Plugin {
 	if o.Plugins == nil {
-		return []destinations.Plugin{file.Plugin(file.Server{Root: root})}
+		// On a laptop, stores and databases run on the machine itself.
+		guard := safenet.Guard{Allow: safenet.Loopback()}
+		return append(s3.Plugins(s3.Server{Guard: guard}),
+			file.Plugin(file.Server{Root: root}),
+			postgres.Plugin(postgres.Server{Guard: guard, Plaintext: true}))
 	}
 	return o.Plugins(root)
 }
@@ -221,7 +231,7 @@ func (s *Stack) serve() (err error) {
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
 	parts := service.Parts{
 		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log,
-		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...),
+		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), CatchUp: s.options.CatchUp,
 	}
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{

@@ -188,18 +188,22 @@ func (s *Backfills) cancel(ctx context.Context, id uuid.UUID) (batch.Backfill, e
 	return b, s.Runs.cancelAll(ctx, b.ExportID, &b.ID)
 }
 
-// cancelAll cancels the open backfills of an export.
-func (s *Backfills) cancelAll(ctx context.Context, exportID uuid.UUID) error {
+// cancelAll cancels the open backfills of an export, and says how many.
+func (s *Backfills) cancelAll(ctx context.Context, exportID uuid.UUID) (cancelled int, err error) {
 	open, err := s.Store.OpenBackfillsOf(ctx, exportID)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, b := range open {
-		if _, err := s.cancel(ctx, b.ID); err != nil && !isProblem(err) {
-			return err
+		_, err := s.cancel(ctx, b.ID)
+		if err != nil && !isProblem(err) {
+			return cancelled, err
+		}
+		if err == nil {
+			cancelled++
 		}
 	}
-	return nil
+	return cancelled, nil
 }
 
 // isProblem says whether err is a refusal: somebody else was faster.

@@ -128,17 +128,9 @@ func (s *Exports) apply(e *batch.Export, c Change) error {
 		e.LastPausedAt = c.LastPausedAt.Value
 	}
 	if c.Paused.Is && c.Paused.Value != e.Paused {
-		s.setPaused(e, c.Paused.Value)
+		setPaused(e, c.Paused.Value, s.Now())
 	}
 	return nil
-}
-
-// setPaused pauses an export that runs, or lets one run that is paused.
-func (s *Exports) setPaused(e *batch.Export, paused bool) {
-	if e.Paused = paused; paused {
-		now := s.Now().UTC().Truncate(time.Microsecond)
-		e.LastPausedAt = &now
-	}
 }
 
 // changedDestination lays new settings over stored ones.

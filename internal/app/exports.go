@@ -21,6 +21,7 @@ import (
 type ExportStore interface {
 	CreateExport(ctx context.Context, e batch.Export) error
 	Export(ctx context.Context, teamID int64, id uuid.UUID) (batch.Export, error)
+	ExportByID(ctx context.Context, id uuid.UUID) (batch.Export, error)
 	ListExports(ctx context.Context, teamID int64, limit, offset int) ([]batch.Export, int64, error)
 	UpdateExport(ctx context.Context, teamID int64, id uuid.UUID, change func(*batch.Export) error) (batch.Export, error)
 	MarkScheduled(ctx context.Context, id uuid.UUID, revision int64) error
@@ -115,7 +116,7 @@ func (s *Exports) Pause(ctx context.Context, teamID, userID int64, id uuid.UUID)
 		if e.Paused {
 			return batch.ErrUnchanged
 		}
-		s.setPaused(e, true)
+		setPaused(e, true, s.Now())
 		e.LastModifiedBy = userID
 		return nil
 	})
@@ -140,7 +141,7 @@ func (s *Exports) Unpause(ctx context.Context, teamID, userID int64, id uuid.UUI
 			return batch.ErrUnchanged
 		}
 		pausedAt = e.LastPausedAt
-		s.setPaused(e, false)
+		setPaused(e, false, s.Now())
 		e.LastModifiedBy = userID
 		return nil
 	})
@@ -168,7 +169,7 @@ func (s *Exports) Delete(ctx context.Context, teamID, userID int64, id uuid.UUID
 	} else if err := s.Store.MarkScheduled(ctx, e.ID, e.Revision); err != nil {
 		return err
 	}
-	if err := s.Backfills.cancelAll(ctx, e.ID); err != nil {
+	if _, err := s.Backfills.cancelAll(ctx, e.ID); err != nil {
 		return err
 	}
 	return s.Runs.cancelAll(ctx, e.ID, nil)

@@ -23,6 +23,13 @@ type Parts struct {
 	Metrics  *telemetry.Metrics
 	RunLog   *telemetry.RunLog
 	Log      *zap.Logger
+	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
+	CatchUp time.Duration
+}
+
+// flows is our side of Temporal.
+func (p Parts) flows() *workflows.Client {
+	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp}
 }
 
 // Quotas are the limits of teams.
@@ -45,7 +52,7 @@ type UseCases struct {
 
 // UseCases wires the use cases.
 func (p Parts) UseCases(q Quotas) UseCases {
-	flows := &workflows.Client{Temporal: p.Temporal}
+	flows := p.flows()
 	backfills := &app.Backfills{
 		Store: p.DB, Workflows: flows, Log: p.Log, Now: time.Now, Limit: q.Backfills, Concurrency: q.BackfillConcurrency,
 	}

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ type WorkerOptions struct {
 	Limits activities.Limits
 	// Slots is how many activities run at once for scheduled runs, BackfillSlots for backfills.
 	Slots, BackfillSlots int
+	// Memory is how many bytes the splits that are staged at once may hold; 0 = activities.DefaultMemory.
+	Memory int64
 	// Concurrency limits how many runs work at once, on all workers together.
 	Concurrency batch.Concurrency
 	// HousekeepEvery is the pause between two passes of the reconciler and the sweep.
@@ -52,10 +55,11 @@ type Worker struct {
 
 // StartWorker starts a worker. It works until Stop.
 func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
-	flows := &workflows.Client{Temporal: p.Temporal}
+	flows := p.flows()
 	acts := &activities.Activities{
-		Store: p.DB, Source: o.Source, Plugins: p.Plugins, Executions: flows, Logs: p.RunLog, Metrics: p.Metrics,
+		Store: p.DB, Source: o.Source, Plugins: p.Plugins, Executions: flows, Failing: p.UseCases(Quotas{}).Exports, Logs: p.RunLog, Metrics: p.Metrics,
 		Log: p.Log, Limits: o.Limits, Concurrency: o.Concurrency, Now: time.Now,
+		Memory: activities.NewMemory(cmp.Or(o.Memory, activities.DefaultMemory)),
 	}
 	if o.Adjust != nil {
 		o.Adjust(acts)
@@ -81,9 +85,12 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
 	keeper := housekeeper{
-		reconciler: &app.Reconciler{Store: p.DB, Workflows: flows, Logs: p.RunLog, Log: p.Log, Now: time.Now, Grace: o.Grace},
-		sweeper:    &activities.Sweeper{Activities: acts, Store: p.DB, Grace: o.Grace},
-		store:      p.DB, retention: o.LogRetention, every: o.HousekeepEvery, log: p.Log,
+		reconciler: &app.Reconciler{
+			Store: p.DB, Workflows: flows, Logs: p.RunLog, Metrics: p.Metrics, Log: p.Log, Now: time.Now, Grace: o.Grace,
+			CatchUp: cmp.Or(p.CatchUp, workflows.DefaultCatchUp),
+		},
+		sweeper: &activities.Sweeper{Activities: acts, Store: p.DB, Grace: o.Grace},
+		store:   p.DB, retention: o.LogRetention, every: o.HousekeepEvery, log: p.Log,
 	}
 	go func() {
 		defer close(w.done)
