@@ -96,6 +96,23 @@ func TestCoverageShowsWhatBecameOfEveryInterval(t *testing.T) {
 	}, got)
 }
 
+func TestCoverageKnowsEveryPause(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.export(t)
+	for range 2 { // an hour passes, the next one falls due in a pause
+		w.pass(time.Hour)
+		w.call(t, http.MethodPost, exports+"/"+id.String()+"/pause", "")
+		w.pass(time.Hour)
+		w.call(t, http.MethodPost, exports+"/"+id.String()+"/unpause", "")
+	}
+	w.pass(time.Hour)
+	require.Equal(t, map[string]string{
+		"2026-05-06T07:00:00Z": "missing", "2026-05-06T08:00:00Z": "paused", "2026-05-06T09:00:00Z": "missing",
+		"2026-05-06T10:00:00Z": "paused", "2026-05-06T11:00:00Z": "running",
+	}, w.call(t, http.MethodGet, coverageOf(id), "").statuses())
+}
+
 func TestCoverageIsReadInPages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"crypto/x509"
+	"net/url"
 	"syscall"
 	"time"
 
@@ -69,6 +70,15 @@ func (s Server) endpointOf(p place) string {
 	return s.storeURL
 }
 
+// host names what could be overrun: a store of the customer's choice, or at AWS, which grows with its buckets, a bucket.
+func (p place) host() string {
+	u, err := url.Parse(p.endpoint)
+	if err != nil || u.Host == "" {
+		return p.BucketName + ".s3"
+	}
+	return u.Host
+}
+
 // AWS returns the plugin of AwsS3.
 func AWS(server Server) destinations.Plugin {
 	return define(server, TypeAWS, "AWS S3", AWSConfig.place, awsSteps)
@@ -102,6 +112,7 @@ func define[C any](server Server, kind, name string, placeOf func(C) place, step
 		Validate:  func(c C) error { return placeOf(c).validate(server) },
 		Columns:   func(_ C, model batch.Model) ([]query.Column, error) { return objects.Columns(model) },
 		MaxSplits: func(c C) int { return placeOf(c).files().Splits() },
+		Host:      func(c C) string { return placeOf(c).host() },
 		OpenFor: func(_ context.Context, owner destinations.Owner, c C) (destinations.Destination, error) {
 			return server.open(owner, placeOf(c), steps)
 		},
