@@ -183,7 +183,8 @@ func TestFillStartsBackfillsOfExactlyTheGaps(t *testing.T) {
 	var started []string
 	for n, b := range backfills {
 		b := b.(map[string]any)
-		require.Equal(t, bounds[n], []any{b["start_at"], b["end_at"], b["intervals"]})
+		got := []any{b["start_at"], b["end_at"], b["intervals"]}
+		require.Equal(t, bounds[n], got)
 		started = append(started, "start backfill "+b["backfill_id"].(string))
 	}
 	require.Equal(t, started, w.temporal.take())
