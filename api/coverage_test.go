@@ -177,7 +177,7 @@ func TestFillStartsBackfillsOfExactlyTheGaps(t *testing.T) {
 	}
 	filled := w.send(t, request())
 	require.Equal(t, http.StatusOK, filled.Code, filled.Body.String())
-	require.Equal(t, "Started 2 backfills of 3 intervals.", filled.text("detail"))
+	require.Equal(t, "Backfills started: 2, for 3 intervals.", filled.text("detail"))
 	backfills := filled.json()["backfills"].([]any)
 	bounds := [][]any{{"2026-05-06T01:00:00Z", "2026-05-06T03:00:00Z", 2.0}, {"2026-05-06T05:00:00Z", "2026-05-06T06:00:00Z", 1.0}}
 	var started []string
@@ -205,7 +205,7 @@ func TestFillLeavesOutWhatWasPausedUnlessItIsAskedFor(t *testing.T) {
 	fill := func(body string) answer { return w.call(t, http.MethodPost, coverageOf(id)+"/fill", body) }
 	require.Empty(t, fill("").json()["backfills"])
 	filled := fill(`{"include_paused": true}`)
-	require.Equal(t, "Started 1 backfills of 3 intervals.", filled.text("detail"))
+	require.Equal(t, "Backfills started: 1, for 3 intervals.", filled.text("detail"))
 	range0 := filled.json()["backfills"].([]any)[0].(map[string]any)
 	require.Equal(t, []any{"2026-05-06T07:00:00Z", "2026-05-06T10:00:00Z"}, []any{range0["start_at"], range0["end_at"]})
 }

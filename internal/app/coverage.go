@@ -323,7 +323,7 @@ func (f Filled) String() string {
 	case f.Intervals == 0:
 		return "There is nothing to fill: every interval is delivered, under way or was paused."
 	case f.Remaining > 0:
-		return fmt.Sprintf("Started %d backfills of %d intervals; %d ranges remain for another request.", len(f.Backfills), f.Intervals, f.Remaining)
+		return fmt.Sprintf("Backfills started: %d, for %d intervals; %d ranges remain for another request.", len(f.Backfills), f.Intervals, f.Remaining)
 	}
-	return fmt.Sprintf("Started %d backfills of %d intervals.", len(f.Backfills), f.Intervals)
+	return fmt.Sprintf("Backfills started: %d, for %d intervals.", len(f.Backfills), f.Intervals)
 }
