@@ -169,7 +169,7 @@ func (s *Server) fillCoverage(c *gin.Context, who caller) (int, any, error) {
 // fillOf reads which gaps to fill.
 func fillOf(f *form, who caller) (asked app.CoverageRange, paused bool) {
 	asked.Start, asked.End = f.instant("start", who.zone), f.instant("end", who.zone)
-	return asked, f.boolean("include_paused", optional)
+	return asked, f.boolean("include_paused")
 }
 
 // coverageRoutes lists the operations on what became of an export's intervals.

@@ -216,7 +216,7 @@ func (s *Server) unpauseExport(c *gin.Context, who caller) (int, any, error) {
 }
 
 // unpauseOf says whether what was missed is to be backfilled.
-func unpauseOf(f *form) bool { return f.boolean("backfill", optional) }
+func unpauseOf(f *form) bool { return f.boolean("backfill") }
 
 const (
 	maxName           = 255 // characters
@@ -255,7 +255,7 @@ func draftOf(f *form, who caller) app.Draft {
 	d.Model = batch.Model(f.choice("model", nullable, models))
 	d.Destination = destinationOf(f)
 	d.Interval = f.choice("interval", optional, intervals)
-	d.Paused = f.boolean("paused", optional)
+	d.Paused = f.boolean("paused")
 	d.LastPausedAt = f.instant("last_paused_at", who.zone)
 	d.StartAt = f.instant("start_at", who.zone)
 	d.EndAt = f.instant("end_at", who.zone)

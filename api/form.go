@@ -157,10 +157,10 @@ func (f *form) integer(name string, need need) *int {
 	return &i
 }
 
-// boolean returns a bool; absent is false.
-func (f *form) boolean(name string, need need) bool {
-	f.note(name, need, schema{"type": "boolean"})
-	value, ok := f.value(name, need)
+// boolean returns a bool; absent is false, and null is refused.
+func (f *form) boolean(name string) bool {
+	f.note(name, optional, schema{"type": "boolean"})
+	value, ok := f.value(name, optional)
 	if !ok {
 		return false
 	}

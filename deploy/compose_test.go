@@ -23,6 +23,7 @@ import (
 
 // settings are the names that the service reads from its environment.
 var settings = []string{
+	"TRANCHE_ALLOWED_NETWORKS",
 	"TRANCHE_CURSOR_KEY",
 	"TRANCHE_DATABASE_URL",
 	"TRANCHE_FILE_ROOT",

@@ -179,3 +179,29 @@ func TestOpenRuns(t *testing.T) {
 		require.Equal(t, []uuid.UUID{starting.ID}, ids(got))
 	})
 }
+
+func TestALatestRunHasEverythingThatARunHas(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *storage.DB) {
+		e := createExport(t, db)
+		bare := beginRun(t, db, e, storagetest.Hour(1))
+		full := storagetest.Run(e, storagetest.Hour(0))
+		full.CreatedAt = bare.CreatedAt.Add(-time.Hour)
+		full.LatestError, full.ErrorCode, full.WaitingFor, full.Status = "it is late", batch.CodeTimeout, "a permit", batch.RunFailed
+		full.NextRetryAt, full.CommitStartedAt, full.FinishedAt = ptr(storagetest.Noon), ptr(storagetest.Noon.Add(time.Second)), ptr(storagetest.Noon.Add(time.Minute))
+		full.RowsTotal, full.RowsCompleted, full.RowsFailed, full.Bytes, full.Files = ptr(int64(1)), ptr(int64(2)), ptr(int64(3)), ptr(int64(4)), ptr(int64(5))
+		backfill := storagetest.Backfill(e, storagetest.Noon, storagetest.Noon.Add(time.Hour))
+		require.NoError(t, db.CreateBackfill(t.Context(), backfill, 5))
+		full.BackfillID = &backfill.ID
+		_, _, err := db.BeginRun(t.Context(), full)
+		require.NoError(t, err)
+		latest, err := db.LatestRuns(t.Context(), []uuid.UUID{e.ID}, 10)
+		require.NoError(t, err)
+		for _, got := range latest[e.ID] {
+			want, err := db.RunByID(t.Context(), got.ID)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+		require.Len(t, latest[e.ID], 2)
+	})
+}

@@ -108,6 +108,8 @@ func (s *script) play(t *testing.T, in workflows.ExportIntervalInput, arrange ..
 		return activities.Committed{Rows: 30}, s.commitErr
 	})
 	env.OnActivity(acts.Finish, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FinishInput) (activities.Finished, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.finishes = append(s.finishes, in)
 		if s.arrange != nil {
 			s.arrange()

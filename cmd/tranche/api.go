@@ -70,6 +70,8 @@ func serve(ctx context.Context, log *zap.Logger, address string, handler http.Ha
 	if err = server.Shutdown(stopping); err != nil {
 		err = errors.Join(fmt.Errorf("requests under way are cut off: %w", err), server.Close())
 	}
-	<-failed // it has nothing to say but that the server is closed
+	if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
 	return err
 }

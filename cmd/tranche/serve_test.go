@@ -60,7 +60,7 @@ func get(client *http.Client, url string) int {
 }
 
 func TestShutdownLetsRequestsFinishAndLeavesNoGoroutine(t *testing.T) { //nolint:paralleltest // goroutines of others would count
-	for name, c := range map[string]struct {
+	for name, c := range map[string]struct { //nolint:paralleltest // as above
 		patience time.Duration
 		status   int
 	}{

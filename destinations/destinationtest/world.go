@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long the suite waits for anything.
-const patience = 30 * time.Second
+const patience = 3 * time.Minute
 
 // A world is a fixture in the hands of a case.
 type world struct {

@@ -95,6 +95,15 @@ func valueOf(text *string) string {
 	return *text
 }
 
+// host is that of a store which can be overrun; Amazon's cannot.
+func (p place) host() string {
+	u, err := url.Parse(p.endpoint)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
 // files are the settings of names and formats: the outer prefix is required, and hides the one in there.
 func (b Bucket) files() objects.Config {
 	c := b.Config
@@ -145,7 +154,7 @@ func (p place) validate(s Server) error {
 		return err
 	}
 	if p.endpoint != "" {
-		if err := s.checkEndpoint(p.endpoint); err != nil {
+		if err := checkEndpoint(p.endpoint); err != nil {
 			return err
 		}
 	}
@@ -209,18 +218,26 @@ func (p place) checkCredentials(s Server) error {
 	return nil
 }
 
-// checkEndpoint wants the URL of a host outside of our network.
-func (s Server) checkEndpoint(text string) error {
+// checkEndpoint wants the URL of a host.
+func checkEndpoint(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil ||
 		u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		return destinations.ConfigErrorf("'endpoint_url' must be a URL that starts with http:// or https://, without credentials and query")
 	}
-	if s.Guard == nil {
+	return nil
+}
+
+// checkHost wants the host of an endpoint to lie outside of our network. The guard has its own limit of time.
+func (p place) checkHost(guard Guard) error {
+	if p.endpoint == "" || guard == nil {
 		return nil
 	}
-	// Guard has its own limit of time.
-	if err := s.Guard.Check(context.Background(), u.Hostname()); err != nil {
+	u, err := url.Parse(p.endpoint)
+	if err == nil {
+		err = guard.Check(context.Background(), u.Hostname())
+	}
+	if err != nil {
 		return destinations.ConfigErrorf("%s", err)
 	}
 	return nil

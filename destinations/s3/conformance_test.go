@@ -9,8 +9,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"tranche/destinations"
 	"tranche/destinations/destinationtest"
 	"tranche/destinations/s3"
@@ -133,14 +131,4 @@ func (k *keys) list() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return slices.Collect(maps.Keys(k.all))
-}
-
-func open(t *testing.T, plugin destinations.Plugin, config map[string]any) destinations.Destination {
-	t.Helper()
-	parsed, err := plugin.Parse(config, nil)
-	require.NoError(t, err)
-	d, err := plugin.Open(t.Context(), parsed)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, d.Close()) })
-	return d
 }

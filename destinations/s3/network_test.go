@@ -95,7 +95,11 @@ func newScene(t *testing.T, bucket miniotest.Bucket, config map[string]any, serv
 		}
 		return nil
 	})
-	s.plugin = s3.Plugin(server.With(t, fake))
+	kind := s3.Plugin
+	if config["endpoint_url"] == nil {
+		kind = s3.AWS
+	}
+	s.plugin = kind(server.With(t, fake))
 	var err error
 	s.config, err = s.plugin.Parse(config, nil)
 	require.NoError(t, err)

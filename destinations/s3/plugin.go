@@ -2,8 +2,6 @@ package s3
 
 import (
 	"context"
-	"crypto/x509"
-	"net/url"
 	"syscall"
 	"time"
 
@@ -40,7 +38,6 @@ type Server struct {
 
 	// Tests have other servers, less patience, and stop a destination at its steps.
 	storeURL, stsURL string
-	roots            *x509.CertPool
 	idle             time.Duration
 	maxBackoff       time.Duration
 	at               func(ctx context.Context, point string) error
@@ -68,15 +65,6 @@ func (s Server) endpointOf(p place) string {
 		return p.endpoint
 	}
 	return s.storeURL
-}
-
-// host names what could be overrun: a store of the customer's choice, or at AWS, which grows with its buckets, a bucket.
-func (p place) host() string {
-	u, err := url.Parse(p.endpoint)
-	if err != nil || u.Host == "" {
-		return p.BucketName + ".s3"
-	}
-	return u.Host
 }
 
 // AWS returns the plugin of AwsS3.
@@ -108,10 +96,17 @@ func define[C any](server Server, kind, name string, placeOf func(C) place, step
 	}
 	return destinations.Define(destinations.Definition[C]{
 		Type: kind, Name: name, Guarantee: destinations.AtomicObjects, Steps: listed(steps),
-		Settle:    settleExtension,
-		Validate:  func(c C) error { return placeOf(c).validate(server) },
+		Settle: settleExtension,
+		Validate: func(c C) error {
+			p := placeOf(c)
+			if err := p.validate(server); err != nil {
+				return err
+			}
+			return p.checkHost(server.Guard)
+		},
 		Columns:   func(_ C, model batch.Model) ([]query.Column, error) { return objects.Columns(model) },
 		MaxSplits: func(c C) int { return placeOf(c).files().Splits() },
+		Memory:    func(c C) int64 { return placeOf(c).files().Memory() + uploads.Memory(placeOf(c).files()) },
 		Host:      func(c C) string { return placeOf(c).host() },
 		OpenFor: func(_ context.Context, owner destinations.Owner, c C) (destinations.Destination, error) {
 			return server.open(owner, placeOf(c), steps)
@@ -129,7 +124,7 @@ type destination struct {
 
 // open connects lazily: what does not answer is found by the first request.
 func (s Server) open(owner destinations.Owner, p place, steps []step) (*destination, error) {
-	if err := p.validate(Server{Credentials: s.Credentials, Lend: s.Lend}); err != nil { // the guard watches connections now
+	if err := p.validate(s); err != nil { // the guard watches connections now
 		return nil, err
 	}
 	d := &destination{place: p, steps: steps}

@@ -38,6 +38,9 @@ const (
 // nvme is the polynomial of CRC64NVME.
 var nvme = crc64.MakeTable(0x9a6c_9329_ac4b_c9b5)
 
+// damaged are the answers to a request that did not arrive as it was sent.
+var damaged = []string{"BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
+
 // A store is one bucket. It is an uploads.Bucket.
 type store struct {
 	client *s3.Client
@@ -51,14 +54,15 @@ type store struct {
 func (s Server) newStore(p place, credentials aws.CredentialsProvider, web *http.Client) *store {
 	options := s3.Options{
 		Region: p.Region, Credentials: credentials, HTTPClient: web, AppID: appID,
-		UsePathStyle: p.endpoint != "" && !p.virtual,
+		UsePathStyle:                 p.endpoint != "" && !p.virtual,
+		ContinueHeaderThresholdBytes: expectFrom,
 		// Every part is signed with its SHA-256, so that any store refuses what was damaged. More, some refuse.
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
-		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
+		Retryer: retry.AddWithErrorCodes(retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts, o.MaxBackoff = requestTries, s.backoff()
 			o.RateLimiter = ratelimit.None // activities bound how long it goes on
-		}),
+		}), damaged...),
 	}
 	if endpoint := s.endpointOf(p); endpoint != "" {
 		options.BaseEndpoint = &endpoint

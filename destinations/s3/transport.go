@@ -15,6 +15,9 @@ const (
 	// of time: a large part may take long on a slow line.
 	idleTimeout  = 30 * time.Second
 	maxIdleConns = 8
+	// Requests with larger bodies ask before they send them. A store that does not know the question is not waited for.
+	expectFrom    = 64 << 10
+	expectTimeout = time.Second
 	// writeBytes is how much is written at once: the line must take that much within idleTimeout.
 	writeBytes = 32 << 10
 )
@@ -39,10 +42,12 @@ func (s Server) newHTTPClient() *http.Client {
 				}
 				return &impatientConn{Conn: conn, idle: idle}, nil
 			},
-			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.roots},
+			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout: dialTimeout,
 			MaxIdleConnsPerHost: maxIdleConns,
 			IdleConnTimeout:     idle,
+			// A store that refuses a part may hang up before it has read it: it is asked first.
+			ExpectContinueTimeout: expectTimeout,
 			// No proxy: the guard would see the proxy's address only.
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

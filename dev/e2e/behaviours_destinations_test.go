@@ -77,8 +77,11 @@ var behavioursOfDestinations = behaviours{
 	},
 	"K169: the steps of connection tests": func(p *tenant) {
 		for kind, names := range map[string][]string{
-			"AwsS3":        {"Ensure we can assume provided AWS role", "Check S3 bucket exists"},
-			"S3Compatible": {"Check S3 bucket exists"},
+			"AwsS3": {
+				"Ensure we can assume provided AWS role", "Check S3 bucket exists",
+				"Check that the KMS key may be used", "Check that files can be written, read and deleted",
+			},
+			"S3Compatible": {"Check S3 bucket exists", "Check that files can be written, read and deleted"},
 			"File":         nil, "Postgres": nil,
 		} {
 			steps := p.get(p.exports + "/test?destination=" + kind).is(http.StatusOK).at("steps").([]any)
@@ -88,7 +91,7 @@ var behavioursOfDestinations = behaviours{
 				require.NotEmpty(p.t, step["name"])
 				require.NotEmpty(p.t, step["description"])
 				require.Nil(p.t, step["result"])
-				if names != nil {
+				if i < len(names) { // others may come after those that clients know
 					require.Equal(p.t, names[i], step["name"])
 				}
 			}

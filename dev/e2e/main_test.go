@@ -40,6 +40,7 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer postgres.Stop()
+	defer store.Stop()
 	return clickhouse.Run(m)
 }
 

@@ -22,11 +22,15 @@ func TestDueIntervalsTileWhateverIsChanged(t *testing.T) {
 	t.Parallel()
 	db := storagetest.SQLite(t)
 	calendars := []app.Change{
-		{Interval: app.SentValue("hour")}, {Interval: app.SentValue("every 15 minutes")},
-		{Interval: app.SentValue("day")}, {Interval: app.SentValue("week")},
+		{Interval: app.SentValue("hour")},
+		{Interval: app.SentValue("every 15 minutes")},
+		{Interval: app.SentValue("day")},
+		{Interval: app.SentValue("week")},
 		{Interval: app.SentValue("day"), OffsetHour: app.SentValue(new(7))},
 		{Interval: app.SentValue("week"), OffsetDay: app.SentValue(new(3))},
-		{Timezone: app.SentValue("Europe/Berlin")}, {Timezone: app.SentValue("Australia/Lord_Howe")}, {Timezone: app.SentValue("UTC")},
+		{Timezone: app.SentValue("Europe/Berlin")},
+		{Timezone: app.SentValue("Australia/Lord_Howe")},
+		{Timezone: app.SentValue("UTC")},
 	}
 	rapid.Check(t, func(r *rapid.T) {
 		created := storagetest.Noon.AddDate(0, 0, rapid.IntRange(0, 60).Draw(r, "day")) // the clocks change meanwhile

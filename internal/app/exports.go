@@ -187,16 +187,43 @@ func (s *Exports) change(ctx context.Context, teamID int64, id uuid.UUID, change
 	return e, nil
 }
 
+// putTries is how often a schedule is put anew because the export has changed meanwhile.
+const putTries = 5
+
 // schedule projects e into Temporal. A failure is left to the reconciler: the database is the truth.
 func (s *Exports) schedule(ctx context.Context, e batch.Export) {
-	err := s.Schedules.Put(ctx, e)
+	for range putTries {
+		newer, err := s.project(ctx, e)
+		if err != nil {
+			s.Log.Warn("The schedule is not up to date; the reconciler will put it.",
+				zap.Stringer("batch_export_id", e.ID), zap.Error(err))
+		}
+		if err != nil || newer == nil {
+			return
+		}
+		e = *newer
+	}
+}
+
+// project puts the schedule and returns the export if it has changed meanwhile. Temporal does not compare what it
+// replaces: of two that put at once the older definition may be last, so whoever was last looks again.
+func (s *Exports) project(ctx context.Context, e batch.Export) (newer *batch.Export, err error) {
+	if e.Deleted {
+		err = s.Schedules.Remove(ctx, e.ID)
+	} else {
+		err = s.Schedules.Put(ctx, e)
+	}
 	if err == nil {
 		err = s.Store.MarkScheduled(ctx, e.ID, e.Revision)
 	}
 	if err != nil {
-		s.Log.Warn("The schedule is not up to date; the reconciler will put it.",
-			zap.Stringer("batch_export_id", e.ID), zap.Error(err))
+		return nil, err
 	}
+	latest, err := s.Store.ExportByID(ctx, e.ID)
+	if err != nil || latest.Revision == e.Revision {
+		return nil, err
+	}
+	return &latest, nil
 }
 
 // missing turns batch.ErrNotFound into a Problem.

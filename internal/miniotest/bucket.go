@@ -3,6 +3,7 @@ package miniotest
 import (
 	"context"
 	"io"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -59,4 +60,24 @@ func (b Bucket) Uploads(ctx context.Context, keys ...string) ([]string, error) {
 		}
 	}
 	return uploads, nil
+}
+
+// Filled are those of Uploads that have a part.
+func (b Bucket) Filled(ctx context.Context, keys ...string) ([]string, error) {
+	uploads, err := b.Uploads(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	var filled []string
+	for _, u := range uploads {
+		key, id, _ := strings.Cut(u, " ")
+		out, err := b.Client.ListParts(ctx, &s3.ListPartsInput{Bucket: &b.Name, Key: &key, UploadId: &id})
+		if err != nil {
+			return nil, err
+		}
+		if len(out.Parts) > 0 {
+			filled = append(filled, u)
+		}
+	}
+	return filled, nil
 }

@@ -39,7 +39,7 @@ const (
 	Region = "us-east-1"
 	// Key is the id of the only key for aws:kms.
 	Key       = "tranche-test-key"
-	accessKey = "tranche-test"
+	accessKey = "AKIATRANCHEROOT"
 )
 
 // errNoServer says that there is no MinIO on this machine.
@@ -82,7 +82,7 @@ func (s *Server) Bucket(tb testing.TB) Bucket {
 		Name: fmt.Sprintf("test-%d", s.number.Add(1)), Endpoint: s.endpoint(),
 		AccessKeyID: accessKey, SecretAccessKey: s.secret, Client: s.client(),
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	ctx, cancel := context.WithTimeout(tb.Context(), callTimeout)
 	defer cancel()
 	if _, err := b.Client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &b.Name}); err != nil {
 		tb.Fatalf("create bucket: %v", err)
@@ -93,7 +93,7 @@ func (s *Server) Bucket(tb testing.TB) Bucket {
 // Session returns temporary credentials that may do what the policy, JSON as IAM has it, says, and nothing else.
 func (s *Server) Session(tb testing.TB, policy string) aws.Credentials {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	ctx, cancel := context.WithTimeout(tb.Context(), callTimeout)
 	defer cancel()
 	out, err := sts.New(sts.Options{
 		Region: Region, BaseEndpoint: aws.String(s.endpoint()), Credentials: s.credentials(),
@@ -171,7 +171,7 @@ func (s *Server) start() error {
 	minio.Env = []string{
 		"HOME=" + s.dir, "MINIO_ROOT_USER=" + accessKey, "MINIO_ROOT_PASSWORD=" + s.secret,
 		"MINIO_KMS_SECRET_KEY=" + Key + ":" + base64.StdEncoding.EncodeToString(key),
-		"MINIO_BROWSER=off", "MINIO_UPDATE=off", "MINIO_CALLHOME_ENABLE=off", "GOMAXPROCS=2",
+		"MINIO_SITE_REGION=" + Region, "MINIO_BROWSER=off", "MINIO_UPDATE=off", "MINIO_CALLHOME_ENABLE=off", "GOMAXPROCS=2",
 	}
 	minio.Stdout, minio.Stderr = &output, &output
 	minio.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

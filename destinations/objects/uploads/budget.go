@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/semaphore"
+
+	"tranche/destinations/objects"
 )
 
 // The sizes of parts. Stores take 10,000 parts, and some want all but the last to have one size.
@@ -23,6 +25,17 @@ const MaxFileBytes = maxParts / 10 * 8 * partBytes
 
 // MemoryLimit is a good limit for a Budget: some thirty parts.
 const MemoryLimit = 256 << 20
+
+// partSize is the size of all parts of a file but the last.
+func partSize(c objects.Config) int {
+	if c.FileBytes() > 0 {
+		return partBytes
+	}
+	return singlePartBytes
+}
+
+// Memory is the most that the parts of one split take at once, beside what encoding takes.
+func Memory(c objects.Config) int64 { return int64(partsAtOnce+1) * int64(partSize(c)) }
 
 // A Budget bounds the memory that parts take in one process, however many files are staged. A file holds at most one
 // part while it waits for another, so that files never wait for each other in a circle.

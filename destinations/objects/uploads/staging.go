@@ -37,10 +37,7 @@ func (s *staging) Create(ctx context.Context, key string) (objects.File, error) 
 	if err != nil {
 		return nil, err
 	}
-	f := &file{staging: s, upload: Upload{Key: key, ID: id}, size: singlePartBytes, sum: s.Bucket.Sum()}
-	if s.Config.FileBytes() > 0 {
-		f.size = partBytes
-	}
+	f := &file{staging: s, upload: Upload{Key: key, ID: id}, size: partSize(s.Config), sum: s.Bucket.Sum()}
 	f.ctx, f.cancel = context.WithCancelCause(ctx)
 	f.group, f.sending = errgroup.WithContext(f.ctx)
 	f.group.SetLimit(partsAtOnce)

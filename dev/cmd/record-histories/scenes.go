@@ -60,6 +60,8 @@ var scenes = []scene{
 		})
 	}},
 	{"an interval that another owns", playTaken},
+	{"a reset to the last decision", func(ctx context.Context, r *recorder) error { return r.playReset(ctx, "export-reset", 0) }},
+	{"a reset in the middle", func(ctx context.Context, r *recorder) error { return r.playReset(ctx, "export-reset-midway", 3) }},
 	{"the schedule", playSchedule},
 	{"a run that has to wait", playWaiting},
 	{"more than one page", func(ctx context.Context, r *recorder) error {
