@@ -91,12 +91,18 @@ soak: ## Run the long random tests: those whose names begin with TestSoak.
 	$(DEV) SOAK=true go test -p 1 -count=1 -run '^TestSoak' -timeout $(SOAK_TIMEOUT) $(ARGS) ./...
 
 .PHONY: bench
-bench: bench-api ## Measure the encoders (rows and bytes per second, what a row allocates) and the API's lists.
+bench: bench-api bench-stack ## Measure the encoders (rows and bytes per second, what a row allocates), the API's lists and the whole stack.
 	$(ROOT) go test -run '^$$' -bench . -benchmem $(ARGS) ./encode
 
 .PHONY: bench-api
 bench-api: ## Measure the API on 10,000 exports and 1,000,000 runs in PostgreSQL; says which indexes it uses.
 	$(ROOT) go test -run '^$$' -bench '^BenchmarkLists$$' -benchtime 100x -timeout $(DEV_TEST_TIMEOUT) -v $(ARGS) ./api
+
+# What to measure of the stack: load takes 20 minutes. make bench-stack STACK=latency
+STACK ?= latency burst load
+.PHONY: bench-stack
+bench-stack: ## Measure how long a run without rows takes, and whether 1,000 exports every 5 minutes are kept up with.
+	$(DEV) go run ./bench $(STACK)
 
 .PHONY: record-histories
 record-histories: ## Record workflow histories for the replay test; from released code only.

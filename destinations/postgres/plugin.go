@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"net"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,6 +26,7 @@ func Plugin(server Server) destinations.Plugin {
 			return m.Query(), err
 		},
 		MaxSplits: func(Config) int { return maxSplits },
+		Host:      func(c Config) string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) },
 		Open: func(_ context.Context, c Config) (destinations.Destination, error) {
 			return server.open(c)
 		},
