@@ -30,6 +30,8 @@ GOLANGCI_VERSION := v2.15.0
 WORKFLOWCHECK_VERSION := v0.6.0
 GOLANGCI := $(CACHE)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
 WORKFLOWCHECK := $(CACHE)/workflowcheck-$(WORKFLOWCHECK_VERSION)/workflowcheck
+MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
+MINIO := $(CACHE)/minio-$(MINIO_VERSION)/minio
 
 .PHONY: help
 help: ## Show this help.
@@ -53,7 +55,7 @@ $(CHDB)/installed:
 	touch $@
 
 .PHONY: test-servers
-test-servers: $(CHDB)/installed ## Fetch the servers that the tests start and that no package of Debian's has.
+test-servers: $(CHDB)/installed $(MINIO) ## Fetch or build the servers that the tests start and that no package of Debian's has.
 
 .PHONY: test
 test: test-servers ## Test the service without cgo, then the dev module with its real servers.
@@ -143,8 +145,7 @@ check: lint test ## Do all that CI does.
 clean: ## Remove what was built and the state of make dev; tools stay.
 	rm -rf bin .dev
 
-# go-program(name, package, version) builds a Go program once per version. A test server is one more line:
-# $(eval $(call go-program,minio,github.com/minio/minio,$(MINIO_VERSION)))
+# go-program(name, package, version) builds a Go program once per version.
 define go-program
 $(CACHE)/$(1)-$(3)/$(1):
 	@echo "Building $(1) $(3): minutes, once."
@@ -152,3 +153,4 @@ $(CACHE)/$(1)-$(3)/$(1):
 endef
 $(eval $(call go-program,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_VERSION)))
 $(eval $(call go-program,workflowcheck,go.temporal.io/sdk/contrib/tools/workflowcheck,$(WORKFLOWCHECK_VERSION)))
+$(eval $(call go-program,minio,github.com/minio/minio,$(MINIO_VERSION)))

@@ -196,7 +196,7 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 
 // open connects to the run's destination.
 func (d delivery) open(ctx context.Context) (destinations.Destination, error) {
-	return open(ctx, d.plugin, d.export.Destination.Config)
+	return open(ctx, d.plugin, d.export)
 }
 
 // target is the run as destinations know it.

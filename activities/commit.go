@@ -192,7 +192,7 @@ func (a *Activities) abortAt(ctx context.Context, exportID uuid.UUID, revision i
 	if !ok {
 		return batch.Errorf(batch.CodeDestinationClosed, nil, "this server has no destination of type %q", e.Destination.Type)
 	}
-	destination, err := open(ctx, plugin, e.Destination.Config)
+	destination, err := open(ctx, plugin, e)
 	if err != nil {
 		return err
 	}

@@ -35,8 +35,8 @@ func (a *Activities) nominalInterval(ctx context.Context, e batch.Export, at tim
 		return batch.Interval{}, "the interval is a part of the first one after a change of the calendar, " + first.String(), nil
 	case span == nil && calendar.Aligned(at): // paused then, or before there was a record
 		return calendar.Before(at), "", nil
-	case calendar.Repeats(at):
-		return batch.Interval{}, "the clocks show this local time for the second time: its interval ended at the first", nil
+	case !calendar.Aligned(at) && calendar.Repeats(at):
+		return batch.Interval{}, "the clocks show this local time for the second time, and no interval ends there", nil
 	}
 	if stale, err := a.firedStale(ctx, e, at, revision); err != nil || stale {
 		return batch.Interval{}, "the schedule was not up to date: this is no end of an interval", err

@@ -143,10 +143,7 @@ func (w *world) begin(t *testing.T) uuid.UUID {
 
 func (w *world) beginAt(t *testing.T, nominal *time.Time) activities.Begun {
 	t.Helper()
-	value, err := w.env.ExecuteActivity(w.Begin, activities.BeginInput{BatchExportID: w.export.ID, Nominal: nominal})
-	require.NoError(t, err)
-	var begun activities.Begun
-	require.NoError(t, value.Get(&begun))
+	begun := w.beginWith(t, activities.BeginInput{Nominal: nominal})
 	require.Empty(t, begun.Skip)
 	return begun
 }

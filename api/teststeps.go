@@ -74,7 +74,7 @@ func (s *Server) testDraft(c *gin.Context, who caller) (int, any, error) {
 	if err := f.problem(); err != nil {
 		return 0, nil, err
 	}
-	result, err := s.Exports.TestDraft(c.Request.Context(), draft, step)
+	result, err := s.Exports.TestDraft(c.Request.Context(), who.teamID, draft, step)
 	return http.StatusOK, stepResult(result), err
 }
 

@@ -121,13 +121,17 @@ func (c Calendar) Ceil(t time.Time) time.Time {
 // Aligned says whether t is a boundary.
 func (c Calendar) Aligned(t time.Time) bool { return c.Floor(t).Equal(t) }
 
-// Repeats says whether t shows the local time of a boundary although it is none: the clocks show it a second time.
+// Repeats says whether the local clock of a daily or weekly calendar shows t's time for the second time, and on the minute:
+// schedulers that do not know better fire then although no boundary is there.
 func (c Calendar) Repeats(t time.Time) bool {
 	local := t.In(c.location)
-	if !c.frequency.InLocalTime() || local.Hour() != c.hour || local.Minute() != 0 || local.Second() != 0 || local.Nanosecond() != 0 {
+	change, _ := local.ZoneBounds()
+	if !c.frequency.InLocalTime() || change.IsZero() || local.Second() != 0 || local.Nanosecond() != 0 {
 		return false
 	}
-	return (c.frequency != Weekly || local.Weekday() == c.day) && !c.Aligned(t)
+	_, before := change.Add(-time.Second).Zone()
+	_, after := local.Zone()
+	return t.Sub(change) < time.Duration(before-after)*time.Second
 }
 
 // Before returns the interval that ends at the boundary end.

@@ -98,6 +98,14 @@ func (o Options) Extension() string {
 	return strings.ToLower(string(o.Format)) + o.Compression.suffix()
 }
 
+// LegacyExtension is Extension with the codec's suffix for Parquet too, as old exports have it.
+func (o Options) LegacyExtension() string {
+	if o.Format == Parquet {
+		return o.Extension() + o.Compression.suffix()
+	}
+	return o.Extension()
+}
+
 func (c Compression) suffix() string {
 	switch c {
 	case None:

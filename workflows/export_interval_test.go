@@ -33,6 +33,8 @@ type script struct {
 	commitErr error
 	final     *batch.RunStatus // what Finish answers, if not what it was told
 
+	arrange func() // after a run has finished
+
 	mu        sync.Mutex
 	began     []activities.BeginInput
 	staged    []activities.StageInput
@@ -107,6 +109,9 @@ func (s *script) play(t *testing.T, in workflows.ExportIntervalInput, arrange ..
 	})
 	env.OnActivity(acts.Finish, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FinishInput) (activities.Finished, error) {
 		s.finishes = append(s.finishes, in)
+		if s.arrange != nil {
+			s.arrange()
+		}
 		if s.final != nil {
 			return activities.Finished{Status: *s.final, Rows: 30}, nil
 		}
@@ -320,4 +325,36 @@ func TestABeginThatCannotWorkFailsTheWorkflow(t *testing.T) {
 	var failed *temporal.ApplicationError
 	require.ErrorAs(t, env.GetWorkflowError(), &failed)
 	require.Empty(t, s.finishes)
+}
+
+// A reset replays what another execution did, up to any point: the run that it began is not this one's.
+func TestAResetLeavesTheOldRunAndBeginsAnew(t *testing.T) {
+	t.Parallel()
+	superseded := temporal.NewNonRetryableApplicationError("the workflow was reset", string(batch.CodeSuperseded), nil)
+	for name, c := range map[string]struct {
+		stageErr error // of the old run: nil = all of it is replayed
+	}{
+		"to its end":          {nil},
+		"to its end, failed":  {temporal.NewNonRetryableApplicationError("no", string(batch.CodeConfig), nil)},
+		"while it was staged": {superseded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScript()
+			old := uuid.New()
+			s.recounts = append(s.recounts, s.recounts[0])
+			s.arrange = func() { // after the first begin it is this execution's own
+				s.begun.RunID, s.stageErr = runID, nil
+			}
+			s.begun.RunID, s.stageErr = old, c.stageErr
+			env := s.play(t, input())
+			require.NoError(t, env.GetWorkflowError())
+			require.Len(t, s.began, 2)
+			require.Equal(t, old, s.finishes[0].RunID)
+			require.True(t, s.finishes[0].Reset)
+			require.Equal(t, activities.FinishInput{RunID: runID, Status: batch.RunCompleted}, s.finishes[1])
+			last := s.commits[len(s.commits)-1]
+			require.Equal(t, activities.RunInput{RunID: runID, Generation: 1}, last)
+		})
+	}
 }

@@ -25,6 +25,9 @@ type config struct {
 	SourceURL           string
 	SourceTable         string
 	FileRoot            string
+	AllowedNetworks     []netip.Prefix
+	AWSIdentity         string
+	AWSRole             string
 	Listen              string
 	MetricsListen       string
 	TrustedProxies      []netip.Prefix
@@ -92,6 +95,21 @@ var settings = []setting{
 	{
 		"TRANCHE_FILE_ROOT", "", "folder below which File destinations write; empty = the type is refused", false,
 		func(c *config, v string) error { c.FileRoot = v; return nil },
+	},
+	{
+		"TRANCHE_ALLOWED_NETWORKS", "", "networks of our own that destinations may be in, comma separated; empty = only the public internet", false,
+		func(c *config, v string) (err error) { c.AllowedNetworks, err = prefixes(v); return err },
+	},
+	{
+		"TRANCHE_AWS_IDENTITY", "none", "what our own identity in AWS serves for: none; roles = to assume those of customers; exports = also for exports without credentials", false,
+		func(c *config, v string) error {
+			c.AWSIdentity = v
+			return oneOf(v, identityNone, identityRoles, identityExports)
+		},
+	},
+	{
+		"TRANCHE_AWS_ROLE_ARN", "", "role that is assumed before those of customers; empty = none", false,
+		func(c *config, v string) error { c.AWSRole = v; return nil },
 	},
 	{
 		"TRANCHE_LISTEN", "127.0.0.1:8000", "address of the API", false,

@@ -38,7 +38,14 @@ type File interface {
 // Stage writes the records of one split as files, a new one whenever the size of the config is passed. No rows, no
 // files.
 func Stage(ctx context.Context, job destinations.Job, c Config, records array.RecordReader, store Store) (destinations.Receipt, error) {
-	s := &staging{job: job, config: c, keys: KeysOf(job.Run, c), store: store, schema: records.Schema()}
+	return StageAs(ctx, job, c, KeysOf(job.Run, c), records, store)
+}
+
+// StageAs is Stage under other names than those of the config.
+func StageAs(
+	ctx context.Context, job destinations.Job, c Config, keys Keys, records array.RecordReader, store Store,
+) (destinations.Receipt, error) {
+	s := &staging{job: job, config: c, keys: keys, store: store, schema: records.Schema()}
 	s.receipt = destinations.Receipt{Split: job.Split, Schema: columnsOf(s.schema)}
 	s.timestamp = timestampIndex(s.schema)
 	defer s.discard()

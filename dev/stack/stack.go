@@ -21,9 +21,11 @@ import (
 	"tranche/destinations"
 	"tranche/destinations/file"
 	"tranche/destinations/postgres"
+	"tranche/destinations/s3"
 	"tranche/dev/duckdb"
 	"tranche/dev/temporal"
 	"tranche/internal/auth"
+	"tranche/internal/safenet"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
 	"tranche/sources"
@@ -44,7 +46,7 @@ type Options struct {
 	Log  *zap.Logger
 
 	// Plugins makes the kinds of destinations, given the folder for exported files; nil = all that the service has, with
-	// any host allowed, and without TLS where a database has none.
+	// hosts on this machine allowed, and without TLS where a database has none.
 	Plugins func(root string) []destinations.Plugin
 	// SourceURL is a database with the events, which runs read in place of the loaded ones; SourceTable is its table.
 	SourceURL, SourceTable string
@@ -72,10 +74,11 @@ func DefaultHousekeeping() Housekeeping {
 
 func (o Options) plugins(root string) []destinations.Plugin {
 	if o.Plugins == nil {
-		return []destinations.Plugin{
+		// On a laptop, stores and databases run on the machine itself.
+		guard := safenet.Guard{Allow: safenet.Loopback()}
+		return append(s3.Plugins(s3.Server{Guard: guard}),
 			file.Plugin(file.Server{Root: root}),
-			postgres.Plugin(postgres.Server{Plaintext: true}),
-		}
+			postgres.Plugin(postgres.Server{Guard: guard, Plaintext: true}))
 	}
 	return o.Plugins(root)
 }
