@@ -102,6 +102,7 @@ func define[C any](server Server, kind, name string, placeOf func(C) place, step
 		Validate:  func(c C) error { return placeOf(c).validate(server) },
 		Columns:   func(_ C, model batch.Model) ([]query.Column, error) { return objects.Columns(model) },
 		MaxSplits: func(c C) int { return placeOf(c).files().Splits() },
+		Memory:    func(c C) int64 { return placeOf(c).files().Memory() }, // parts have a budget of their own
 		OpenFor: func(_ context.Context, owner destinations.Owner, c C) (destinations.Destination, error) {
 			return server.open(owner, placeOf(c), steps)
 		},

@@ -9,6 +9,7 @@ import (
 
 	"tranche/destinations"
 	"tranche/destinations/postgres"
+	"tranche/destinations/s3"
 )
 
 // A place is a destination that the caller has: what it holds afterwards is the caller's to remove.
@@ -19,7 +20,7 @@ type place struct {
 
 // places are the kinds of destination that can be measured on a server of the caller's.
 func places() *destinations.Registry {
-	return destinations.NewRegistry(postgres.Plugin(postgres.Server{Plaintext: true}))
+	return destinations.NewRegistry(append(s3.Plugins(s3.Server{}), postgres.Plugin(postgres.Server{Plaintext: true}))...)
 }
 
 func readPlace(path string) (place, error) {
