@@ -69,10 +69,16 @@ test-unit: ## Run the quick tests of the service.
 SCHEMATHESIS_VERSION := 4.32.5
 SCHEMATHESIS := $(CACHE)/schemathesis-$(SCHEMATHESIS_VERSION)
 
+.PHONY: fuzzer
+fuzzer: $(SCHEMATHESIS)/bin/schemathesis ## Install schemathesis, with which the tests fuzz the API.
+
+$(SCHEMATHESIS)/bin/schemathesis:
+	python3 -m venv $(SCHEMATHESIS)
+	$(SCHEMATHESIS)/bin/pip install -q schemathesis==$(SCHEMATHESIS_VERSION) || { rm -rf $(SCHEMATHESIS); exit 1; }
+
 .PHONY: fuzz
-fuzz: ## Fuzz the API from its own OpenAPI document: make fuzz FUZZ_EXAMPLES=200
-	test -x $(SCHEMATHESIS)/bin/schemathesis || { python3 -m venv $(SCHEMATHESIS) && $(SCHEMATHESIS)/bin/pip install -q schemathesis==$(SCHEMATHESIS_VERSION); }
-	FUZZ=$(CURDIR)/$(SCHEMATHESIS)/bin/schemathesis FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(ROOT) go test ./api -run '^TestFuzz$$' -count=1 -v -timeout $(DEV_TEST_TIMEOUT)
+fuzz: fuzzer ## Fuzz the API from its own OpenAPI document for long: make fuzz FUZZ_EXAMPLES=500
+	FUZZ=$(CURDIR)/$(SCHEMATHESIS)/bin/schemathesis FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),200) $(ROOT) go test ./api -run '^TestFuzz$$' -count=1 -v -timeout 1h
 
 .PHONY: test-race
 test-race: ## Run both modules' tests under the race detector.

@@ -54,7 +54,7 @@ func runWorker(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer worker.Stop()
-	return serve(ctx, p.Log, c.MetricsListen, p.workerHandler())
+	return serve(ctx, p.Log, c.MetricsListen, p.workerHandler(), shutdownTimeout)
 }
 
 // workerHandler serves a worker's health and metrics.

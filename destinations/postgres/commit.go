@@ -187,11 +187,13 @@ func (c *commit) deliver(ctx context.Context, s *session) (*entry, error) {
 	if err := c.reach(ctx, "commit"); err != nil {
 		return nil, err
 	}
-	tag, err := s.Exec(ctx, "COMMIT")
-	if err == nil && tag.String() != "COMMIT" {
-		err = batch.Errorf(batch.CodeInternal, nil, "the server undid the transaction without saying why")
-	}
-	return &done, classify(ctx, err)
+	return &done, classify(ctx, c.watch(ctx, s, func(ctx context.Context) error {
+		tag, err := s.Exec(ctx, "COMMIT")
+		if err == nil && tag.String() != "COMMIT" {
+			return batch.Errorf(batch.CodeInternal, nil, "the server undid the transaction without saying why")
+		}
+		return err
+	}))
 }
 
 func (c *commit) names() string {

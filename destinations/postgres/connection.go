@@ -28,8 +28,10 @@ type patience struct {
 	probe    time.Duration // between looks, from a second connection, whether the server still works on a long statement
 	close    time.Duration // to say goodbye
 	attempts int           // to connect
-	pause    time.Duration // before the second attempt; it doubles
+	pause    time.Duration // before the second attempt; it doubles, up to maxPauses of it
 }
+
+const maxPauses = 16
 
 func defaultPatience() patience {
 	return patience{
@@ -170,7 +172,7 @@ func (d *destination) session(ctx context.Context) (*session, error) {
 			return nil, context.Cause(ctx)
 		case <-time.After(pause):
 		}
-		pause *= 2
+		pause = min(2*pause, maxPauses*d.pause)
 	}
 }
 

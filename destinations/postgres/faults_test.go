@@ -17,7 +17,7 @@ func (s Server) WithFaults(t *testing.T, at func(ctx context.Context, point stri
 func (s Server) WithHaste(t *testing.T) Server {
 	t.Helper()
 	p := defaultPatience()
-	p.dial, p.short, p.stall, p.probe, p.attempts, p.pause = time.Second, 5*time.Second, 5*time.Second, 100*time.Millisecond, 20, 50*time.Millisecond
+	p.dial, p.short, p.stall, p.probe, p.attempts, p.pause = time.Second, 5*time.Second, 5*time.Second, 100*time.Millisecond, 10, 20*time.Millisecond
 	s.patience = &p
 	return s
 }

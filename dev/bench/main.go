@@ -1,7 +1,7 @@
-// Command bench measures the whole stack in one process: how long a run without rows takes, and whether a thousand
+// Command bench measures the whole stack in one process: how long a run without rows takes, how many of them can be done, and whether a thousand
 // exports on short schedules are kept up with.
 //
-//	bench [flags] latency load
+//	bench [flags] latency burst load
 package main
 
 import (
@@ -34,6 +34,7 @@ func main() {
 type options struct {
 	profile string
 	samples int
+	burst   int
 	load    load
 }
 
@@ -42,6 +43,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.profile, "profile", "", "write a CPU profile to the file")
 	flags.IntVar(&o.samples, "samples", 100, "latency: how many runs of each kind to measure")
+	flags.IntVar(&o.burst, "burst", 500, "burst: how many runs to start at once")
 	flags.IntVar(&o.load.exports, "exports", 1000, "load: how many exports")
 	flags.IntVar(&o.load.rounds, "rounds", 3, "load: how many intervals of each")
 	flags.StringVar(&o.load.interval, "interval", "every 5 minutes", "load: the interval of each")
@@ -63,12 +65,13 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	measures := map[string]func(context.Context, io.Writer) error{
 		"latency": func(ctx context.Context, out io.Writer) error { return latency(ctx, out, o.samples) },
+		"burst":   func(ctx context.Context, out io.Writer) error { return burst(ctx, out, o.burst) },
 		"load":    o.load.run,
 	}
 	for _, name := range flags.Args() {
 		measure, ok := measures[name]
 		if !ok {
-			return fmt.Errorf("%q is nothing to measure: give latency or load", name)
+			return fmt.Errorf("%q is nothing to measure: give latency, burst or load", name)
 		}
 		if err := measure(ctx, out); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
