@@ -223,12 +223,13 @@ func (c *textChunk) addNumber(v []byte) error {
 	return nil
 }
 
-// unnumber puts the values of the open page in the place of their numbers.
+// unnumber puts the values of the open page in the place of their numbers. No other page has any.
 func (c *textChunk) unnumber() {
 	for _, n := range c.numbers {
 		c.open.body = append(c.open.body, c.dictionary.value(n)...)
 	}
 	c.numbers = c.numbers[:0]
+	c.dictionary.clear()
 }
 
 // flush hands the open page on.
