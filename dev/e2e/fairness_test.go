@@ -11,7 +11,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
-	"tranche/batch"
+	"tranche/dev/stack"
 )
 
 // theOther is where the exports of another team are.
