@@ -47,7 +47,7 @@ func (p place) format() string {
 }
 
 func (p place) run(ctx context.Context, o options, _ string) (result, error) {
-	plugin, ok := places().Plugin(p.Type)
+	plugin, ok := places().Plugin(p.Type) //nolint:contextcheck // a plugin is made without connecting
 	if !ok {
 		return result{}, fmt.Errorf("there is no destination of type %q to measure", p.Type)
 	}
