@@ -91,8 +91,18 @@ soak: ## Run the long random tests: those whose names begin with TestSoak.
 	$(DEV) SOAK=true go test -p 1 -count=1 -run '^TestSoak' -timeout $(SOAK_TIMEOUT) $(ARGS) ./...
 
 .PHONY: bench
-bench: bench-api bench-stack ## Measure the encoders (rows and bytes per second, what a row allocates), the API's lists and the whole stack.
+bench: bench-export bench-api bench-stack ## Measure exports, the encoders, deliveries to PostgreSQL, the API's lists and the whole stack.
 	$(ROOT) go test -run '^$$' -bench . -benchmem $(ARGS) ./encode
+	$(ROOT) go test -run '^$$' -bench '^BenchmarkDelivery$$' -benchtime 1x $(ARGS) ./destinations/postgres
+
+# Flags of the measurement: make bench-export BENCH='-rows 10000000 -only "Parquet zstd"'. -events FILE takes real events,
+# -to FILE adds a destination. The events that it makes are kept below .cache/.
+BENCH ?=
+
+.PHONY: bench-export
+bench-export: ## Measure exports beside DuckDB's own COPY of the same rows: CPU seconds, rows/s, memory. Minutes.
+	mkdir -p .cache/bench
+	$(DEV) go run ./bench/export -dir $(CURDIR)/.cache/bench $(BENCH)
 
 .PHONY: bench-api
 bench-api: ## Measure the API on 10,000 exports and 1,000,000 runs in PostgreSQL; says which indexes it uses.
