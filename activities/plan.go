@@ -31,6 +31,9 @@ func (a *Activities) Plan(ctx context.Context, in RunInput) (Planned, error) {
 		if err != nil {
 			return err
 		}
+		if err := a.refuseOverlap(ctx, d); err != nil {
+			return err
+		}
 		planned, err = a.plan(ctx, d, in.Generation)
 		return err
 	})

@@ -16,6 +16,8 @@ type Definition[C any] struct {
 	Name string
 	// Guarantee is what a reader can rely on.
 	Guarantee Guarantee
+	// Endless says that a backfill may have no end: it catches up with the clock and unpauses the export.
+	Endless bool
 	// Validate holds the rules that tags cannot say. It runs on settings whose types are right; nil = no rules.
 	Validate func(C) error
 	// Columns returns what is exported of a model, under the names that the destination wants.
@@ -41,6 +43,7 @@ type Plugin struct {
 	Type      string
 	Name      string
 	Guarantee Guarantee
+	Endless   bool
 
 	fields    []Field
 	steps     []Step
@@ -72,7 +75,7 @@ func Define[C any](d Definition[C]) Plugin {
 		}
 		return c, fill(reflect.ValueOf(&c).Elem(), fields, typed)
 	}
-	p := Plugin{Type: d.Type, Name: d.Name, Guarantee: d.Guarantee, steps: d.Steps}
+	p := Plugin{Type: d.Type, Name: d.Name, Guarantee: d.Guarantee, Endless: d.Endless, steps: d.Steps}
 	p.fields = append(slices.Clone(fields), commonFields()...)
 	p.validate = func(config map[string]any) error {
 		c, err := decode(config)

@@ -52,7 +52,7 @@ type migration struct {
 	sql     string
 }
 
-// migrations lists the dialect's steps in order, from version 1 on without gaps.
+// migrations lists the dialect's steps in order. A number may be missing; none is there twice.
 func (d Dialect) migrations() ([]migration, error) {
 	dir := path.Join("migrations", string(d))
 	entries, err := fs.ReadDir(migrationFiles, dir) // sorted by name
@@ -63,8 +63,8 @@ func (d Dialect) migrations() ([]migration, error) {
 	for _, entry := range entries {
 		number, name, _ := strings.Cut(strings.TrimSuffix(entry.Name(), ".sql"), "_")
 		version, err := strconv.Atoi(number)
-		if err != nil || version != len(all)+1 {
-			return nil, fmt.Errorf("migration %s: want number %d", entry.Name(), len(all)+1)
+		if err != nil || len(all) > 0 && version <= all[len(all)-1].version {
+			return nil, fmt.Errorf("migration %s has no number of its own", entry.Name())
 		}
 		text, err := fs.ReadFile(migrationFiles, path.Join(dir, entry.Name()))
 		if err != nil {
@@ -84,7 +84,7 @@ func (db *DB) Migrate(ctx context.Context) error {
 	}
 	for _, step := range steps {
 		err := db.transact(ctx, "migrate to version "+strconv.Itoa(step.version), func(tx *gorm.DB) error {
-			return db.apply(tx, step, len(steps))
+			return db.apply(tx, step, steps[len(steps)-1].version)
 		})
 		if err != nil {
 			return err
@@ -108,7 +108,11 @@ func (db *DB) apply(tx *gorm.DB, step migration, newest int) error {
 	if schema.Database > schema.Binary {
 		return &VersionError{Schema: schema}
 	}
-	if schema.Database >= step.version {
+	var applied int64
+	if err := tx.Raw("SELECT COUNT(*) FROM schema_migrations WHERE version = ?", step.version).Scan(&applied).Error; err != nil {
+		return err
+	}
+	if applied > 0 {
 		return nil
 	}
 	if err := tx.Exec(step.sql).Error; err != nil {
@@ -124,7 +128,7 @@ func (db *DB) MigrationStatus(ctx context.Context) (Schema, error) {
 	if err != nil {
 		return Schema{}, err
 	}
-	schema := Schema{Binary: len(steps)}
+	schema := Schema{Binary: steps[len(steps)-1].version}
 	reading := db.reading(ctx)
 	var exists bool
 	find := "SELECT to_regclass('schema_migrations') IS NOT NULL"

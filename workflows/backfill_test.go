@@ -37,7 +37,7 @@ type campaign struct {
 }
 
 func newCampaign(hours int) *campaign {
-	c := &campaign{prepared: activities.Prepared{From: &interval.Start, Runs: int64(hours), Concurrency: 2}}
+	c := &campaign{prepared: activities.Prepared{Runs: int64(hours), Concurrency: 2}}
 	for i := range hours {
 		start := interval.Start.Add(time.Duration(i) * time.Hour)
 		c.page.Intervals = append(c.page.Intervals, batch.Interval{Start: start, End: start.Add(time.Hour)})

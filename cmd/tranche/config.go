@@ -15,28 +15,29 @@ import (
 
 // A config is what the process reads from its environment, once.
 type config struct {
-	DatabaseURL         string
-	MasterKeys          []storage.MasterKey
-	CursorKey           string
-	TemporalAddress     string
-	TemporalNamespace   string
-	TemporalUIURL       string
-	SourceURL           string
-	SourceTable         string
-	FileRoot            string
-	Listen              string
-	MetricsListen       string
-	TrustedProxies      []netip.Prefix
-	RateLimit           int
-	BackfillsPerTeam    int
-	BackfillConcurrency int
-	WorkerSlots         int
-	BackfillSlots       int
-	SettleDelay         time.Duration
-	SettleDelaySub      time.Duration
-	LogRetention        time.Duration
-	LogFormat           string
-	LogLevel            string
+	DatabaseURL             string
+	MasterKeys              []storage.MasterKey
+	CursorKey               string
+	TemporalAddress         string
+	TemporalNamespace       string
+	TemporalUIURL           string
+	SourceURL               string
+	SourceTable             string
+	FileRoot                string
+	Listen                  string
+	MetricsListen           string
+	TrustedProxies          []netip.Prefix
+	RateLimit               int
+	BackfillsPerTeam        int
+	BackfillConcurrency     int
+	MostBackfillConcurrency int
+	WorkerSlots             int
+	BackfillSlots           int
+	SettleDelay             time.Duration
+	SettleDelaySub          time.Duration
+	LogRetention            time.Duration
+	LogFormat               string
+	LogLevel                string
 }
 
 // A setting is one environment variable.
@@ -78,7 +79,7 @@ var settings = []setting{
 		},
 	},
 	{
-		"TRANCHE_SOURCE_URL", "", "database with the events, as a postgres:// URL (worker)", true,
+		"TRANCHE_SOURCE_URL", "", "database with the events, as a postgres:// URL (worker; api, for previews of backfills)", true,
 		func(c *config, v string) error { c.SourceURL = v; return urlOf(v, "postgres", "postgresql") },
 	},
 	{
@@ -110,8 +111,12 @@ var settings = []setting{
 		func(c *config, v string) error { return number(&c.BackfillsPerTeam, v, 1, 1000) },
 	},
 	{
-		"TRANCHE_BACKFILL_CONCURRENCY", "1", "how many intervals of a backfill run at once", false,
+		"TRANCHE_BACKFILL_CONCURRENCY", "1", "how many intervals of a backfill run at once unless it says otherwise", false,
 		func(c *config, v string) error { return number(&c.BackfillConcurrency, v, 1, 100) },
+	},
+	{
+		"TRANCHE_BACKFILL_CONCURRENCY_MAX", "20", "how many intervals of a backfill may run at once when it asks for it", false,
+		func(c *config, v string) error { return number(&c.MostBackfillConcurrency, v, 1, 100) },
 	},
 	{
 		"TRANCHE_WORKER_SLOTS", "20", "how many activities a worker runs at once for scheduled runs", false,

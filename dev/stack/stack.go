@@ -91,12 +91,13 @@ func (o Options) housekeeping() Housekeeping {
 
 // The embedded stack's figures.
 const (
-	backfillsPerTeam    = 5
-	backfillConcurrency = 4
-	slots               = 4
-	logRetention        = 30 * 24 * time.Hour
-	closeTimeout        = 3 * time.Second
-	shutdownTimeout     = 2 * time.Second
+	backfillsPerTeam        = 5
+	backfillConcurrency     = 4
+	mostBackfillConcurrency = 20
+	slots                   = 4
+	logRetention            = 30 * 24 * time.Hour
+	closeTimeout            = 3 * time.Second
+	shutdownTimeout         = 2 * time.Second
 )
 
 // organization, project and user of the embedded stack's key.
@@ -208,20 +209,23 @@ func (s *Stack) serve() (err error) {
 	registry := telemetry.NewRegistry()
 	metrics := telemetry.NewMetrics(registry)
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
+	source := s.options.source(s.events)
 	parts := service.Parts{
 		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log,
-		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...),
+		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: source,
 	}
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{
-		Source: s.options.source(s.events), Limits: s.options.limits(), Slots: slots, BackfillSlots: slots,
+		Source: source, Limits: s.options.limits(), Slots: slots, BackfillSlots: slots,
 		HousekeepEvery: house.Every, Grace: house.Grace, LogRetention: logRetention,
 	})
 	if err != nil {
 		return err
 	}
 	server, err := parts.API(service.APIOptions{
-		Quotas:       service.Quotas{Backfills: backfillsPerTeam, BackfillConcurrency: backfillConcurrency},
+		Quotas: service.Quotas{
+			Backfills: backfillsPerTeam, BackfillConcurrency: backfillConcurrency, MostBackfillConcurrency: mostBackfillConcurrency,
+		},
 		CursorSecret: s.dir.secret, Registry: registry,
 		TemporalUI: api.TemporalUI{Base: s.UIURL(), Namespace: client.DefaultNamespace},
 	})

@@ -9,6 +9,8 @@ import (
 	"go.uber.org/zap"
 
 	"tranche/batch"
+	"tranche/destinations"
+	"tranche/query"
 )
 
 // BackfillStore is what Backfills needs of the database.
@@ -20,6 +22,18 @@ type BackfillStore interface {
 	ListBackfills(ctx context.Context, f batch.BackfillFilter) ([]batch.Backfill, error)
 	UpdateBackfill(ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error) (batch.Backfill, error)
 	OpenBackfillsOf(ctx context.Context, exportID uuid.UUID) ([]batch.Backfill, error)
+	// CountOpenBackfills counts the team's backfills that are under way, without retries.
+	CountOpenBackfills(ctx context.Context, teamID int64) (int64, error)
+	// DeliveredWithin returns the bounds of the deliveries that overlap the range.
+	DeliveredWithin(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Interval, error)
+	// DeliveredLately sums up the newest deliveries of the export that have rows.
+	DeliveredLately(ctx context.Context, exportID uuid.UUID, limit int) (rows, bytes int64, err error)
+}
+
+// A Counter tells of rows in the source.
+type Counter interface {
+	Earliest(ctx context.Context, teamID int64, model batch.Model) (time.Time, bool, error)
+	Count(ctx context.Context, q query.Query) (int64, error)
 }
 
 // BackfillWorkflows is what Backfills needs of Temporal.
@@ -28,19 +42,25 @@ type BackfillWorkflows interface {
 	StartBackfill(ctx context.Context, b batch.Backfill) error
 	// CancelBackfill asks Temporal to cancel it. It is no error when there is none.
 	CancelBackfill(ctx context.Context, b batch.Backfill) error
+	// SteerBackfill tells the workflow to ask how the backfill is steered. It is no error when there is none.
+	SteerBackfill(ctx context.Context, b batch.Backfill) error
 }
 
 // Backfills are the use cases of backfills.
 type Backfills struct {
 	Store     BackfillStore
 	Workflows BackfillWorkflows
-	Runs      *Runs
-	Log       *zap.Logger
-	Now       func() time.Time
+	// Source is asked for previews; nil = this process has none.
+	Source  Counter
+	Plugins *destinations.Registry
+	Runs    *Runs
+	Log     *zap.Logger
+	Now     func() time.Time
 	// Limit is how many backfills of a team may be open at once; retries are not counted.
 	Limit int
-	// Concurrency is how many intervals of a backfill run at once.
-	Concurrency int
+	// Concurrency is how many intervals of a backfill run at once unless it says otherwise, MostConcurrency how many it
+	// may say.
+	Concurrency, MostConcurrency int
 }
 
 // Get returns a backfill of the team's export.
@@ -54,31 +74,77 @@ func (s *Backfills) List(ctx context.Context, f batch.BackfillFilter) ([]batch.B
 	return s.Store.ListBackfills(ctx, f)
 }
 
-// Create validates the bounds, as the caller wrote them, and starts a backfill.
-func (s *Backfills) Create(ctx context.Context, teamID int64, exportID uuid.UUID, start, end *string) (batch.Backfill, error) {
+// A BackfillDraft is a backfill that a caller wants to have.
+type BackfillDraft struct {
+	Start, End    *string // as the caller wrote them
+	Order         batch.BackfillOrder
+	Concurrency   *int // nil = as the server's
+	SkipDelivered bool
+	Replace       bool
+}
+
+// Create validates the draft and starts a backfill.
+func (s *Backfills) Create(ctx context.Context, teamID int64, exportID uuid.UUID, d BackfillDraft) (batch.Backfill, error) {
 	e, err := s.Store.Export(ctx, teamID, exportID)
 	if err != nil {
 		return batch.Backfill{}, missing(err, "BatchExport not found.")
 	}
-	from, to, err := s.bounds(e, start, end)
+	if open, err := s.Store.CountOpenBackfills(ctx, teamID); err != nil {
+		return batch.Backfill{}, err
+	} else if open >= int64(s.Limit) {
+		return batch.Backfill{}, tooMany()
+	}
+	b, err := s.backfillOf(e, d)
 	if err != nil {
 		return batch.Backfill{}, err
 	}
-	return s.start(ctx, e, batch.Backfill{StartAt: from, EndAt: to})
+	return s.start(ctx, e, b)
+}
+
+// backfillOf validates the draft. The first problem is returned.
+func (s *Backfills) backfillOf(e batch.Export, d BackfillDraft) (batch.Backfill, error) {
+	from, to, err := s.bounds(e, d.Start, d.End)
+	if err != nil {
+		return batch.Backfill{}, err
+	}
+	b := batch.Backfill{
+		ExportID: e.ID, TeamID: e.TeamID, StartAt: from, EndAt: to, Concurrency: s.Concurrency,
+		Order: d.Order, SkipDelivered: d.SkipDelivered, Replace: d.Replace,
+	}
+	if b.Order == "" {
+		b.Order = batch.OldestFirst
+	}
+	if b.Order == batch.NewestFirst && to == nil {
+		return batch.Backfill{}, invalid("order", codeInvalid, "A backfill without an end cannot run the newest intervals first.")
+	}
+	if n := d.Concurrency; n != nil {
+		switch {
+		case *n < 1:
+			return batch.Backfill{}, invalid("concurrency", codeMin, "Ensure this value is greater than or equal to 1.")
+		case *n > s.MostConcurrency:
+			return batch.Backfill{}, invalid("concurrency", codeMax, "Ensure this value is less than or equal to %d.", s.MostConcurrency)
+		}
+		b.Concurrency = *n
+	}
+	return b, nil
 }
 
 // start stores the backfill and starts its workflow. When Temporal does not answer, the reconciler starts it.
 func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill) (batch.Backfill, error) {
 	now := s.Now().UTC().Truncate(time.Microsecond)
 	b.ID, b.ExportID, b.TeamID = newID(), e.ID, e.TeamID
-	b.Status, b.Concurrency, b.CreatedAt, b.LastUpdatedAt = batch.BackfillStarting, s.Concurrency, now, now
-	err := s.Store.CreateBackfill(ctx, b, s.Limit)
+	b.Status, b.CreatedAt, b.LastUpdatedAt = batch.BackfillStarting, now, now
+	outlook, err := s.look(ctx, e, b, time.Time{})
+	if err != nil {
+		return batch.Backfill{}, err
+	}
+	if err := refusal(outlook.Check(b.Replace)); err != nil {
+		return batch.Backfill{}, err
+	}
+	err = s.Store.CreateBackfill(ctx, b, s.Limit)
 	switch {
 	case errors.Is(err, batch.ErrTooManyBackfills):
-		return batch.Backfill{}, &Problem{
-			Kind: TooMany, Code: "too_many_concurrent_backfills",
-			Detail: "This team already has as many batch export backfills running as it may. Wait for one to finish, or cancel one.",
-		}
+		return batch.Backfill{}, tooMany()
 	case errors.Is(err, batch.ErrDuplicateBackfill):
 		return batch.Backfill{}, &Problem{
 			Kind: Conflict, Code: "duplicate_backfill",
@@ -94,30 +160,49 @@ func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill)
 	return b, nil
 }
 
+func tooMany() *Problem {
+	return &Problem{
+		Kind: TooMany, Code: "too_many_concurrent_backfills",
+		Detail: "This team already has as many batch export backfills running as it may. Wait for one to finish, or cancel one.",
+	}
+}
+
 // retry starts a backfill of exactly the run's interval.
 func (s *Backfills) retry(ctx context.Context, r batch.Run) (batch.Backfill, error) {
 	e, err := s.Store.Export(ctx, r.TeamID, r.ExportID)
 	if err != nil {
 		return batch.Backfill{}, missing(err, "Not found.")
 	}
-	b := batch.Backfill{Retry: true, EndAt: &r.Interval.End}
+	b := batch.Backfill{Retry: true, EndAt: &r.Interval.End, Order: batch.OldestFirst, Concurrency: 1}
 	if !r.Interval.Start.IsZero() {
 		b.StartAt = &r.Interval.Start
 	}
 	return s.start(ctx, e, b)
 }
 
-// cover backfills what was due in missed: the intervals that ended in it.
+// cover backfills what was due in missed: the intervals that ended in it. Intervals at its start that were delivered in
+// part, with another length, are left out.
 func (s *Backfills) cover(ctx context.Context, e batch.Export, missed batch.Interval) error {
 	calendar, err := e.Calendar()
 	if err != nil {
 		return err
 	}
 	start, end := calendar.Floor(missed.Start), calendar.Floor(missed.End)
+	bounds, err := s.Store.DeliveredWithin(ctx, e.ID, batch.Interval{Start: start, End: end})
+	if err != nil {
+		return err
+	}
+	delivered := batch.NewDelivered(bounds)
+	for start.Before(end) {
+		if _, others := delivered.Of(calendar.Containing(start)); len(others) == 0 {
+			break
+		}
+		start = calendar.Next(start)
+	}
 	if !start.Before(end) {
 		return nil
 	}
-	_, err = s.start(ctx, e, batch.Backfill{StartAt: &start, EndAt: &end})
+	_, err = s.start(ctx, e, batch.Backfill{StartAt: &start, EndAt: &end, Order: batch.OldestFirst, Concurrency: s.Concurrency})
 	return err
 }
 

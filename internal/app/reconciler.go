@@ -195,8 +195,11 @@ func (r *Reconciler) backfills(ctx context.Context) (int, error) {
 
 func (r *Reconciler) backfill(ctx context.Context, b batch.Backfill) (bool, error) {
 	execution, err := r.Workflows.DescribeBackfill(ctx, b)
-	if err != nil || execution == ExecutionRunning {
+	if err != nil {
 		return false, err
+	}
+	if execution == ExecutionRunning {
+		return r.steer(ctx, b)
 	}
 	if execution == ExecutionGone {
 		if r.Now().Sub(b.LastUpdatedAt) < r.Grace {
