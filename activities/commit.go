@@ -47,8 +47,7 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 	if err != nil {
 		return Committed{}, err
 	}
-	rows, bytes, _, err := rowsOf(receipts, planned)
-	if err != nil {
+	if _, _, _, err := rowsOf(receipts, planned); err != nil {
 		return Committed{}, err
 	}
 	if _, err := a.Store.BeginCommit(ctx, d.run.ID); err != nil {
@@ -66,6 +65,17 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 	}
 	ctx, release := a.keepLease(ctx, d, token)
 	defer release()
+	committed, err := a.publish(ctx, d, destination, receipts, generation, token)
+	if lost := context.Cause(ctx); err != nil && batch.CodeOf(lost) == batch.CodeSuperseded {
+		return Committed{}, lost // whatever it broke off
+	}
+	return committed, err
+}
+
+// publish is the commit under the lease, whose loss ends ctx.
+func (a *Activities) publish(
+	ctx context.Context, d delivery, destination destinations.Destination, receipts []destinations.Receipt, generation int, token int64,
+) (Committed, error) {
 	if err := a.fence(ctx, d, destination, token, generation); err != nil {
 		return Committed{}, err
 	}
@@ -81,6 +91,10 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 		return Committed{}, err
 	}
 	published, err := destination.Commit(ctx, d.target(generation, token), receipts, previous)
+	if err != nil {
+		return Committed{}, err
+	}
+	rows, bytes, _, err := rowsOf(receipts, len(receipts))
 	if err != nil {
 		return Committed{}, err
 	}
