@@ -33,6 +33,8 @@ type campaign struct {
 	open     int
 	mostOpen int
 	pages    []activities.NextInput
+	steered  []activities.Steered // what SteerBackfill answers, one after the other
+	asked    int
 	finishes []activities.FinishBackfillInput
 }
 
@@ -58,6 +60,10 @@ func (c *campaign) play(t *testing.T, in workflows.BackfillInput, arrange ...fun
 		c.pages = append(c.pages, in)
 		return c.page, nil
 	})
+	env.OnActivity(acts.SteerBackfill, mock.Anything, mock.Anything).Return(func(context.Context, activities.BackfillInput) (activities.Steered, error) {
+		c.asked++
+		return c.steered[min(c.asked, len(c.steered))-1], nil
+	}).Maybe()
 	env.OnActivity(acts.FinishBackfill, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FinishBackfillInput) (activities.FinishedBackfill, error) {
 		c.finishes = append(c.finishes, in)
 		if c.final != "" {
