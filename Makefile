@@ -30,6 +30,8 @@ GOLANGCI_VERSION := v2.15.0
 WORKFLOWCHECK_VERSION := v0.6.0
 GOLANGCI := $(CACHE)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
 WORKFLOWCHECK := $(CACHE)/workflowcheck-$(WORKFLOWCHECK_VERSION)/workflowcheck
+MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
+MINIO := $(CACHE)/minio-$(MINIO_VERSION)/minio
 
 .PHONY: help
 help: ## Show this help.
@@ -45,8 +47,18 @@ dev: ## Build and run everything on this machine, with a demo; state is kept in 
 	$(DEV) go build -p $(PARALLEL) -ldflags '-X main.version=$(VERSION)' -o ../bin/tranche-dev ./cmd/tranche-dev
 	bin/tranche-dev --demo --data-dir .dev
 
+# ClickHouse's engine as a library, for the tests of that source: half a gigabyte, downloaded once.
+CHDB_VERSION := 26.7.3-stable.1
+CHDB := $(CACHE)/chdb-$(CHDB_VERSION)
+$(CHDB)/installed:
+	npm install --silent --no-audit --no-fund --prefix $(@D) @chdb/lib-linux-x64-gnu@$(CHDB_VERSION)
+	touch $@
+
+.PHONY: test-servers
+test-servers: $(CHDB)/installed $(MINIO) ## Fetch or build the servers that the tests start and that no package of Debian's has.
+
 .PHONY: test
-test: ## Test the service without cgo, then the dev module with its real servers.
+test: test-servers ## Test the service without cgo, then the dev module with its real servers.
 	$(ROOT) $(PATIENT) go test -p $(PARALLEL) -timeout $(TEST_TIMEOUT) $(ARGS) ./...
 	$(DEV) go test -p $(PARALLEL) -timeout $(DEV_TEST_TIMEOUT) $(ARGS) ./...
 
@@ -57,10 +69,16 @@ test-unit: ## Run the quick tests of the service.
 SCHEMATHESIS_VERSION := 4.32.5
 SCHEMATHESIS := $(CACHE)/schemathesis-$(SCHEMATHESIS_VERSION)
 
+.PHONY: fuzzer
+fuzzer: $(SCHEMATHESIS)/bin/schemathesis ## Install schemathesis, with which the tests fuzz the API.
+
+$(SCHEMATHESIS)/bin/schemathesis:
+	python3 -m venv $(SCHEMATHESIS)
+	$(SCHEMATHESIS)/bin/pip install -q schemathesis==$(SCHEMATHESIS_VERSION) || { rm -rf $(SCHEMATHESIS); exit 1; }
+
 .PHONY: fuzz
-fuzz: ## Fuzz the API from its own OpenAPI document: make fuzz FUZZ_EXAMPLES=200
-	test -x $(SCHEMATHESIS)/bin/schemathesis || { python3 -m venv $(SCHEMATHESIS) && $(SCHEMATHESIS)/bin/pip install -q schemathesis==$(SCHEMATHESIS_VERSION); }
-	FUZZ=$(CURDIR)/$(SCHEMATHESIS)/bin/schemathesis FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(ROOT) go test ./api -run '^TestFuzz$$' -count=1 -v -timeout $(DEV_TEST_TIMEOUT)
+fuzz: fuzzer ## Fuzz the API from its own OpenAPI document for long: make fuzz FUZZ_EXAMPLES=500
+	FUZZ=$(CURDIR)/$(SCHEMATHESIS)/bin/schemathesis FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),200) $(ROOT) go test ./api -run '^TestFuzz$$' -count=1 -v -timeout 1h
 
 .PHONY: test-race
 test-race: ## Run both modules' tests under the race detector.
@@ -73,8 +91,12 @@ soak: ## Run the long random tests: those whose names begin with TestSoak.
 	$(DEV) SOAK=true go test -p 1 -count=1 -run '^TestSoak' -timeout $(SOAK_TIMEOUT) $(ARGS) ./...
 
 .PHONY: bench
-bench: ## Measure the encoders: rows and bytes per second, and what a row allocates.
+bench: bench-api ## Measure the encoders (rows and bytes per second, what a row allocates) and the API's lists.
 	$(ROOT) go test -run '^$$' -bench . -benchmem $(ARGS) ./encode
+
+.PHONY: bench-api
+bench-api: ## Measure the API on 10,000 exports and 1,000,000 runs in PostgreSQL; says which indexes it uses.
+	$(ROOT) go test -run '^$$' -bench '^BenchmarkLists$$' -benchtime 100x -timeout $(DEV_TEST_TIMEOUT) -v $(ARGS) ./api
 
 .PHONY: record-histories
 record-histories: ## Record workflow histories for the replay test; from released code only.
@@ -119,8 +141,7 @@ check: lint test ## Do all that CI does.
 clean: ## Remove what was built and the state of make dev; tools stay.
 	rm -rf bin .dev
 
-# go-program(name, package, version) builds a Go program once per version. A test server is one more line:
-# $(eval $(call go-program,minio,github.com/minio/minio,$(MINIO_VERSION)))
+# go-program(name, package, version) builds a Go program once per version.
 define go-program
 $(CACHE)/$(1)-$(3)/$(1):
 	@echo "Building $(1) $(3): minutes, once."
@@ -128,3 +149,4 @@ $(CACHE)/$(1)-$(3)/$(1):
 endef
 $(eval $(call go-program,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_VERSION)))
 $(eval $(call go-program,workflowcheck,go.temporal.io/sdk/contrib/tools/workflowcheck,$(WORKFLOWCHECK_VERSION)))
+$(eval $(call go-program,minio,github.com/minio/minio,$(MINIO_VERSION)))

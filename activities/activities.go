@@ -24,11 +24,16 @@ type Activities struct {
 	Source     sources.Source
 	Plugins    *destinations.Registry
 	Executions Executions
+	Failing    Failing
 	Logs       Logger
 	Metrics    Metrics
 	Log        *zap.Logger
 	Limits     Limits
-	Now        func() time.Time
+	// Memory bounds what the splits that are staged at once hold; nil = nothing does.
+	Memory *Memory
+	// Concurrency limits how many runs work at once.
+	Concurrency batch.Concurrency
+	Now         func() time.Time
 }
 
 // Store is what the activities need of the database.
@@ -39,6 +44,9 @@ type Store interface {
 	UpdateExport(ctx context.Context, teamID int64, id uuid.UUID, change func(*batch.Export) error) (batch.Export, error)
 	MarkScheduled(ctx context.Context, id uuid.UUID, revision int64) error
 
+	// SpanAt returns the time of activity in which an interval with this end is due; nil when there is none.
+	SpanAt(ctx context.Context, exportID uuid.UUID, end time.Time) (*batch.Span, error)
+
 	BeginRun(ctx context.Context, r batch.Run) (batch.Run, bool, error)
 	RunByID(ctx context.Context, id uuid.UUID) (batch.Run, error)
 	UpdateRun(ctx context.Context, id uuid.UUID, change func(*batch.Run) error) (batch.Run, error)
@@ -46,6 +54,7 @@ type Store interface {
 	SavePlan(ctx context.Context, runID uuid.UUID, generation int, splits []sources.Split) error
 	Split(ctx context.Context, runID uuid.UUID, generation, number int) (sources.Split, error)
 	RecordRef(ctx context.Context, ref destinations.Journaled) error
+	SaveProgress(ctx context.Context, runID uuid.UUID, generation, split, attempt int, rows, bytes int64) error
 	SaveReceipt(ctx context.Context, runID uuid.UUID, generation, attempt int, r destinations.Receipt) error
 	Receipts(ctx context.Context, runID uuid.UUID, generation int) (staged []destinations.Receipt, planned int, err error)
 
@@ -71,6 +80,11 @@ type Store interface {
 	Refs(ctx context.Context, runID uuid.UUID) ([]destinations.Journaled, error)
 	ForgetRefs(ctx context.Context, ids []int64) error
 
+	// AcquirePermit lets a run work; an error with batch.CodeBusy says which limit it has to wait for.
+	AcquirePermit(ctx context.Context, p batch.Permit, limits batch.Concurrency, ttl time.Duration) error
+	KeepPermit(ctx context.Context, runID uuid.UUID, ttl time.Duration) error
+	ReleasePermit(ctx context.Context, runID uuid.UUID) error
+
 	BackfillByID(ctx context.Context, id uuid.UUID) (batch.Backfill, error)
 	UpdateBackfill(ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error) (batch.Backfill, error)
 	// BackfillRecords sums the rows of the backfill's completed runs.
@@ -84,10 +98,15 @@ type Store interface {
 type Executions interface {
 	// Put makes the export's schedule equal the definition.
 	Put(ctx context.Context, e batch.Export) error
-	// StartInterval starts the workflow of an interval, unless one runs or has delivered.
+	// StartInterval starts the workflow of an interval, unless one runs.
 	StartInterval(ctx context.Context, e batch.Export, i batch.Interval) error
 	// Await waits until the execution that now has the workflow id is over, however it ends.
 	Await(ctx context.Context, workflowID string) error
+}
+
+// Failing pauses exports that fail too often.
+type Failing interface {
+	PauseFailing(ctx context.Context, exportID uuid.UUID) error
 }
 
 // A Logger writes lines that the customer sees.
@@ -107,6 +126,9 @@ type Metrics interface {
 type Limits struct {
 	// Heartbeat is how long an activity may be silent before it is taken for dead; also the life of a lease.
 	Heartbeat time.Duration
+	// Permit is how long a run may be silent before its place is another's: longer than a run needs from one activity to
+	// the next. Admission is how long a run that has to wait leaves it at that before it asks again.
+	Permit, Admission time.Duration
 	// Short is how long an activity may take that only talks to our database.
 	Short time.Duration
 	// Settle lets late rows land before a run reads; SettleSubHourly is for intervals below an hour.
@@ -118,7 +140,7 @@ type Limits struct {
 // Production are the limits of the service.
 func Production() Limits {
 	return Limits{
-		Heartbeat: 30 * time.Second, Short: 30 * time.Second,
+		Heartbeat: 30 * time.Second, Short: 30 * time.Second, Permit: 2 * time.Minute, Admission: 5 * time.Second,
 		Settle: time.Minute, SettleSubHourly: 30 * time.Second, Parallel: 4,
 	}
 }
@@ -127,6 +149,7 @@ func Production() Limits {
 func Embedded() Limits {
 	l := Production()
 	l.Heartbeat, l.Short, l.Parallel = 5*time.Second, 10*time.Second, 2
+	l.Permit, l.Admission = 20*time.Second, time.Second
 	return l
 }
 
@@ -184,7 +207,7 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 
 // open connects to the run's destination.
 func (d delivery) open(ctx context.Context) (destinations.Destination, error) {
-	return open(ctx, d.plugin, d.export.Destination.Config)
+	return open(ctx, d.plugin, d.export)
 }
 
 // target is the run as destinations know it.

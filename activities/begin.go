@@ -19,6 +19,10 @@ type BeginInput struct {
 	End           *time.Time `json:"data_interval_end,omitempty"`
 	Nominal       *time.Time `json:"nominal,omitempty"`
 	BackfillID    *uuid.UUID `json:"backfill_id,omitempty"`
+	// Revision is that of the definition for which the schedule was put; 0 = unknown.
+	Revision int64 `json:"revision,omitempty"`
+	// Due says that there is nothing to do if the interval is delivered.
+	Due bool `json:"due,omitempty"`
 }
 
 // Begun is what a run needs to know of its definition.
@@ -59,6 +63,13 @@ func (a *Activities) begin(ctx context.Context, in BeginInput) (Begun, error) {
 	interval, skip, err := a.intervalOf(ctx, e, in)
 	if err != nil || skip != "" {
 		return Begun{Skip: skip}, err
+	}
+	if in.Due {
+		if done, err := a.Store.Delivery(ctx, e.ID, interval); err != nil {
+			return Begun{}, err
+		} else if done != nil {
+			return Begun{Skip: "the interval was delivered meanwhile"}, nil
+		}
 	}
 	if in.BackfillID != nil {
 		if b, err := a.Store.BackfillByID(ctx, *in.BackfillID); err != nil {
@@ -106,21 +117,5 @@ func (a *Activities) intervalOf(ctx context.Context, e batch.Export, in BeginInp
 	if in.Nominal == nil {
 		return batch.Interval{}, "", batch.Errorf(batch.CodeConfig, nil, "the workflow was started without an interval and outside its schedule")
 	}
-	calendar, err := e.Calendar()
-	if err != nil {
-		return batch.Interval{}, "", err
-	}
-	if first := e.FirstInterval; first != nil && first.End.Equal(*in.Nominal) {
-		return *first, "", nil
-	}
-	if calendar.Aligned(*in.Nominal) {
-		return calendar.Before(*in.Nominal), "", nil
-	}
-	// Somebody triggered the schedule by hand, or it fired for a local time that is no boundary: the interval gets its
-	// own execution under its own id.
-	last := calendar.LastComplete(*in.Nominal)
-	if err := a.Executions.StartInterval(ctx, e, last); err != nil {
-		return batch.Interval{}, "", err
-	}
-	return batch.Interval{}, "the last complete interval runs as " + batch.WorkflowID(e.ID, last.End), nil
+	return a.nominalInterval(ctx, e, *in.Nominal, in.Revision)
 }

@@ -27,7 +27,7 @@ type Committed struct {
 func (a *Activities) Commit(ctx context.Context, in RunInput) (Committed, error) {
 	var committed Committed
 	m := &meter{}
-	err := a.guard(ctx, in.RunID, m, func(ctx context.Context) error {
+	err := a.guard(ctx, in.RunID, in.Reset, m, func(ctx context.Context) error {
 		d, err := a.load(ctx, in.RunID)
 		if err != nil {
 			return err
@@ -214,7 +214,7 @@ func (a *Activities) abortAt(ctx context.Context, exportID uuid.UUID, revision i
 	if !ok {
 		return batch.Errorf(batch.CodeDestinationClosed, nil, "this server has no destination of type %q", e.Destination.Type)
 	}
-	destination, err := open(ctx, plugin, e.Destination.Config)
+	destination, err := open(ctx, plugin, e)
 	if err != nil {
 		return err
 	}

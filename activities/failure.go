@@ -16,10 +16,16 @@ import (
 )
 
 // guard runs one try of an activity of a run: it beats while work runs, records a failure on the run where users look,
-// and gives Temporal an error that holds no cause: causes may quote rows or hosts, and histories are for ever.
-func (a *Activities) guard(ctx context.Context, runID uuid.UUID, m *meter, work func(ctx context.Context) error) error {
+// and gives Temporal an error that holds no cause: causes may quote rows or hosts, and histories are for ever. For a run
+// that a reset has left behind there is no work.
+func (a *Activities) guard(ctx context.Context, runID uuid.UUID, reset bool, m *meter, work func(ctx context.Context) error) error {
+	if reset {
+		return applicationError(batch.Errorf(batch.CodeSuperseded, nil, "the workflow was reset: its interval is delivered by a new run"))
+	}
 	stop := beat(ctx, a.Limits.Heartbeat, m)
+	keep := a.keepPermit(ctx, runID)
 	err := a.recovered(ctx, work)
+	keep()
 	stop()
 	if err == nil {
 		return nil
@@ -27,9 +33,16 @@ func (a *Activities) guard(ctx context.Context, runID uuid.UUID, m *meter, work 
 	if errors.Is(ctx.Err(), context.Canceled) && batch.CodeOf(err).Retryable() {
 		return ctx.Err() // cancelled, or the worker stops: not a failure of the run
 	}
-	a.record(context.WithoutCancel(ctx), runID, err)
+	if hopeless := a.record(context.WithoutCancel(ctx), runID, err); hopeless {
+		return temporal.NewNonRetryableApplicationError(batch.MessageOf(err), string(batch.CodeOf(err)), nil)
+	}
 	return applicationError(err)
 }
+
+// unclassifiedTries is how often work is tried that fails for a reason that nobody has classified, the last time twice in a
+// row: with the policy's back-off that takes most of an hour. Giving up on a customer's data is the costlier mistake,
+// but a defect must not look like an outage for days.
+const unclassifiedTries = 50
 
 // errPanic is the cause of a failure that was a panic.
 var errPanic = errors.New("an activity panicked")
@@ -46,8 +59,9 @@ func (a *Activities) recovered(ctx context.Context, work func(ctx context.Contex
 	return work(ctx)
 }
 
-// record writes the failed try to the run and to its log.
-func (a *Activities) record(ctx context.Context, runID uuid.UUID, err error) {
+// record writes the failed try to the run and to its log. It says whether trying again is hopeless although the error
+// itself does not say so.
+func (a *Activities) record(ctx context.Context, runID uuid.UUID, err error) (hopeless bool) {
 	ctx, cancel := context.WithTimeout(ctx, a.Limits.Short)
 	defer cancel()
 	info := activity.GetInfo(ctx)
@@ -64,17 +78,21 @@ func (a *Activities) record(ctx context.Context, runID uuid.UUID, err error) {
 		if r.Status.Final() {
 			return batch.ErrUnchanged
 		}
+		if hopeless = code == batch.CodeInternal && r.ErrorCode == code && info.Attempt >= unclassifiedTries; hopeless {
+			next = nil
+		}
 		r.Attempt, r.LatestError, r.ErrorCode, r.NextRetryAt = int(info.Attempt), message, code, next
 		return nil
 	})
 	if saveErr != nil {
 		a.Log.Error("A failed try could not be recorded on its run.", zap.Stringer("run_id", runID), zap.Error(saveErr))
-		return
+		return false
 	}
 	if next != nil && !r.Status.Final() {
 		a.say(r, batch.LogWarning, fmt.Sprintf("Attempt %d of range %s failed and will be repeated at %s: %s",
 			info.Attempt, r.Interval, next.Format(time.RFC3339), message))
 	}
+	return hopeless
 }
 
 // retryDelay is when Temporal will try again: the error's own hint or the policy's back-off.

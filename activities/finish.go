@@ -16,6 +16,8 @@ type FinishInput struct {
 	Status  batch.RunStatus `json:"status"`
 	Code    batch.Code      `json:"code,omitempty"`
 	Message string          `json:"message,omitempty"` // safe to show
+	// Reset says that the run is that of another execution, of which this one is a reset: it ends as that one left it.
+	Reset bool `json:"reset,omitempty"`
 }
 
 // Finished is the run's last word.
@@ -45,6 +47,9 @@ func (a *Activities) finish(ctx context.Context, in FinishInput) (Finished, erro
 	if err != nil {
 		return Finished{}, err
 	}
+	if in.Reset {
+		in.Status, in.Code, in.Message = batch.RunTerminated, batch.CodeSuperseded, "somebody reset the workflow in Temporal: a new run delivers the interval"
+	}
 	if done != nil {
 		in.Status, in.Code, in.Message = batch.RunCompleted, "", ""
 	} else if in.Status == batch.RunCompleted {
@@ -61,10 +66,14 @@ func (a *Activities) finish(ctx context.Context, in FinishInput) (Finished, erro
 	if before != r.Status {
 		a.announce(r)
 	}
+	if before != r.Status && r.Status == batch.RunFailed {
+		a.pauseFailing(ctx, r)
+	}
 	// A run that the API cancelled was final before, and is counted here, where its work ends.
-	if before != r.Status || r.Status == batch.RunCancelled {
+	if before != r.Status || r.Status == batch.RunCancelled && !in.Reset {
 		a.count(ctx, r)
 	}
+	a.releasePermit(ctx, r)
 	if done == nil {
 		a.discard(ctx, r)
 	}
@@ -73,12 +82,17 @@ func (a *Activities) finish(ctx context.Context, in FinishInput) (Finished, erro
 
 // conclude changes the run's row. Final states never change, but for Cancelled to Completed when the commit had begun.
 func conclude(r *batch.Run, in FinishInput, done *batch.Delivery, a *Activities) error {
+	if done == nil && r.Status == batch.RunCancelled && r.RowsCompleted != nil {
+		r.RowsCompleted, r.Bytes = nil, nil // what was staged is thrown away
+		return nil
+	}
 	if r.Status.Final() && (r.Status != batch.RunCancelled || done == nil) {
 		return batch.ErrUnchanged
 	}
 	now := a.Now().UTC()
 	r.Status, r.FinishedAt, r.NextRetryAt = in.Status, &now, nil
 	r.ErrorCode, r.LatestError = in.Code, in.Message
+	r.RowsCompleted, r.Bytes = nil, nil
 	if done != nil {
 		files, none := int64(len(done.Objects)), int64(0)
 		r.RowsCompleted, r.RowsFailed, r.Bytes, r.Files = &done.Rows, &none, &done.Bytes, &files
@@ -100,6 +114,15 @@ func (a *Activities) announce(r batch.Run) {
 		a.say(r, batch.LogWarning, fmt.Sprintf("Batch export for range %s was cancelled.", r.Interval))
 	default:
 		a.say(r, batch.LogError, fmt.Sprintf("Batch export for range %s failed with a non-recoverable error: %s", r.Interval, r.LatestError))
+	}
+}
+
+// pauseFailing pauses the export when too many of its newest runs failed. The run is over all the same: when it cannot be
+// done now, the next failure does it.
+func (a *Activities) pauseFailing(ctx context.Context, r batch.Run) {
+	if err := a.Failing.PauseFailing(ctx, r.ExportID); err != nil {
+		a.Log.Warn("Whether an export fails too often could not be found out; its next failure tries again.",
+			zap.Stringer("batch_export_id", r.ExportID), zap.Error(err))
 	}
 }
 

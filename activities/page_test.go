@@ -164,8 +164,8 @@ func TestAPageTellsHowTheBackfillIsSteered(t *testing.T) {
 	require.Equal(t, steered, w.pages(b.ID)[0].Steered)
 }
 
-// A starter records what is put and started.
-type starter struct {
+// A keeper records what is put and started.
+type keeper struct {
 	owner
 	mu      sync.Mutex
 	paused  []bool
@@ -173,7 +173,7 @@ type starter struct {
 }
 
 // Put is the Executions'.
-func (s *starter) Put(_ context.Context, e batch.Export) error {
+func (s *keeper) Put(_ context.Context, e batch.Export) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.paused = append(s.paused, e.Paused)
@@ -181,7 +181,7 @@ func (s *starter) Put(_ context.Context, e batch.Export) error {
 }
 
 // StartInterval is the Executions'.
-func (s *starter) StartInterval(_ context.Context, _ batch.Export, i batch.Interval) error {
+func (s *keeper) StartInterval(_ context.Context, _ batch.Export, i batch.Interval) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.started = append(s.started, i)
@@ -197,7 +197,7 @@ func TestABackfillWithoutAnEndCatchesUpAndUnpausesTheExport(t *testing.T) {
 			p.source.add(interval, 3)
 			_, err := p.db.UpdateExport(t.Context(), 1, p.export.ID, func(e *batch.Export) error { e.Paused = true; return nil })
 			require.NoError(t, err)
-			w, now, executions := p.process(), interval.End.Add(90*time.Minute), &starter{}
+			w, now, executions := p.process(), interval.End.Add(90*time.Minute), &keeper{}
 			w.activities.Now, w.activities.Executions = func() time.Time { return now }, executions
 			b := p.create(storagetest.Backfill(p.export, interval.Start, interval.End), func(b *batch.Backfill) {
 				b.EndAt, b.CreatedAt = nil, interval.Start
@@ -252,7 +252,7 @@ func TestABackfillWithoutAnEndThatFailedLeavesTheExportPaused(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.source.add(interval, 3)
-	w, executions := p.process(), &starter{}
+	w, executions := p.process(), &keeper{}
 	w.activities.Now, w.activities.Executions = func() time.Time { return nextHour.End }, executions
 	b := p.create(storagetest.Backfill(p.export, interval.Start, interval.End), func(b *batch.Backfill) { b.EndAt = nil })
 	w.prepareBackfill(b.ID)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,7 +78,7 @@ func (p *place) process() *process {
 	client := memory.Client{URL: p.server.URL, At: func(_ context.Context, step string) error { return g.reach(step) }}
 	w.activities = &activities.Activities{
 		Store: &gatedStore{Store: p.db, gate: g}, Source: p.source, Plugins: destinations.NewRegistry(memory.Plugin(client)),
-		Logs: p.logs, Metrics: noMetrics{}, Log: zap.NewNop(), Now: time.Now,
+		Failing: &failing{}, Logs: p.logs, Metrics: noMetrics{}, Log: zap.NewNop(), Now: time.Now,
 		Limits: activities.Limits{Heartbeat: heartbeat, Short: 5 * time.Second, Parallel: 1},
 	}
 	var suite testsuite.WorkflowTestSuite
@@ -300,6 +301,15 @@ func (l *lines) has(level batch.LogLevel, text string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.ContainsFunc(l.entries, func(e batch.LogEntry) bool { return e.Level == level && strings.Contains(e.Message, text) })
+}
+
+// failing counts how often somebody asked whether an export fails too often.
+type failing struct{ asked atomic.Int32 }
+
+// PauseFailing is the Failing's.
+func (f *failing) PauseFailing(context.Context, uuid.UUID) error {
+	f.asked.Add(1)
+	return nil
 }
 
 type noMetrics struct{}

@@ -13,6 +13,8 @@ import (
 type RunInput struct {
 	RunID      uuid.UUID `json:"run_id"`
 	Generation int       `json:"generation"`
+	// Reset says that the run is that of another execution, of which this one is a reset: there is nothing to do for it.
+	Reset bool `json:"reset,omitempty"`
 }
 
 // Planned is how a run's interval is cut.
@@ -21,17 +23,22 @@ type Planned struct {
 	Splits     int   `json:"splits"`
 	Rows       int64 `json:"rows"`     // counted in the source
 	Parallel   int   `json:"parallel"` // how many splits to stage at once
+	// Waiting, if not empty, says what the run has to wait for before it can be planned.
+	Waiting string `json:"waiting,omitempty"`
 }
 
 // Plan cuts the interval into splits, which it saves, and counts its rows.
 func (a *Activities) Plan(ctx context.Context, in RunInput) (Planned, error) {
 	var planned Planned
-	err := a.guard(ctx, in.RunID, &meter{}, func(ctx context.Context) error {
+	err := a.guard(ctx, in.RunID, in.Reset, &meter{}, func(ctx context.Context) error {
 		d, err := a.load(ctx, in.RunID)
 		if err != nil {
 			return err
 		}
 		if err := a.refuseOverlap(ctx, d); err != nil {
+			return err
+		}
+		if planned.Waiting, err = a.permit(ctx, d); err != nil || planned.Waiting != "" {
 			return err
 		}
 		planned, err = a.plan(ctx, d, in.Generation)
@@ -54,7 +61,7 @@ func (a *Activities) plan(ctx context.Context, d delivery, generation int) (Plan
 	}
 	_, err = a.Store.UpdateRun(ctx, d.run.ID, func(r *batch.Run) error {
 		if r.Status.Final() {
-			return batch.Errorf(batch.CodeCancelled, nil, "the run was cancelled")
+			return errRunCancelled()
 		}
 		r.Status, r.Generation, r.RowsTotal = batch.RunRunning, generation, &rows
 		return nil
@@ -78,7 +85,7 @@ const lastGeneration = 2
 // Recount counts the source again before the commit.
 func (a *Activities) Recount(ctx context.Context, in RunInput) (Recounted, error) {
 	var recounted Recounted
-	err := a.guard(ctx, in.RunID, &meter{}, func(ctx context.Context) error {
+	err := a.guard(ctx, in.RunID, in.Reset, &meter{}, func(ctx context.Context) error {
 		d, err := a.load(ctx, in.RunID)
 		if err != nil {
 			return err

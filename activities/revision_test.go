@@ -121,7 +121,7 @@ func newWorld(t *testing.T) *world {
 	w.export.Destination = batch.Destination{Type: "Vault", Config: map[string]any{"place": "first"}}
 	require.NoError(t, w.db.CreateExport(t.Context(), w.export))
 	w.Activities = &activities.Activities{
-		Store: w.db, Source: source{}, Plugins: destinations.NewRegistry(w.vault()), Logs: silence{}, Metrics: silence{},
+		Store: w.db, Source: source{}, Plugins: destinations.NewRegistry(w.vault()), Failing: &failing{}, Logs: silence{}, Metrics: silence{},
 		Log: zap.NewNop(), Limits: activities.Production(), Now: time.Now,
 	}
 	w.env = new(testsuite.WorkflowTestSuite).NewTestActivityEnvironment()
@@ -143,10 +143,7 @@ func (w *world) begin(t *testing.T) uuid.UUID {
 
 func (w *world) beginAt(t *testing.T, nominal *time.Time) activities.Begun {
 	t.Helper()
-	value, err := w.env.ExecuteActivity(w.Begin, activities.BeginInput{BatchExportID: w.export.ID, Nominal: nominal})
-	require.NoError(t, err)
-	var begun activities.Begun
-	require.NoError(t, value.Get(&begun))
+	begun := w.beginWith(t, activities.BeginInput{Nominal: nominal})
 	require.Empty(t, begun.Skip)
 	return begun
 }

@@ -14,11 +14,11 @@ import (
 	"tranche/destinations"
 )
 
-// open connects to a destination whose errors and warnings cannot tell its secrets, whatever a vendor's text quotes:
+// open connects to an export's destination, whose errors and warnings cannot tell its secrets, whatever a vendor's text quotes:
 // they go to histories, to customers and to logs.
-func open(ctx context.Context, plugin destinations.Plugin, config map[string]any) (destinations.Destination, error) {
-	hide := newScrubber(plugin.Secrets(config))
-	destination, err := plugin.Open(ctx, config)
+func open(ctx context.Context, plugin destinations.Plugin, e batch.Export) (destinations.Destination, error) {
+	hide := newScrubber(plugin.Secrets(e.Destination.Config))
+	destination, err := plugin.OpenFor(ctx, destinations.Owner{TeamID: e.TeamID, ExportID: e.ID}, e.Destination.Config)
 	if err != nil {
 		return nil, hide.from(err)
 	}

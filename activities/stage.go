@@ -12,6 +12,7 @@ import (
 
 	"tranche/batch"
 	"tranche/destinations"
+	"tranche/sources"
 )
 
 // StageInput names one split of a run.
@@ -20,6 +21,7 @@ type StageInput struct {
 	Generation int       `json:"generation"`
 	Split      int       `json:"split"`
 	Splits     int       `json:"splits"`
+	Reset      bool      `json:"reset,omitempty"` // as in RunInput
 }
 
 // Staged is what the history keeps of a split; the rest is in our database.
@@ -32,7 +34,7 @@ type Staged struct {
 func (a *Activities) Stage(ctx context.Context, in StageInput) (Staged, error) {
 	var staged Staged
 	m := &meter{}
-	err := a.guard(ctx, in.RunID, m, func(ctx context.Context) error {
+	err := a.guard(ctx, in.RunID, in.Reset, m, func(ctx context.Context) error {
 		d, err := a.load(ctx, in.RunID)
 		if err != nil {
 			return err
@@ -48,24 +50,33 @@ func (a *Activities) stage(ctx context.Context, d delivery, in StageInput, m *me
 	if err != nil {
 		return Staged{}, err
 	}
+	giveBack, err := a.Memory.take(ctx, sources.ReadAheadBytes+d.plugin.Memory(d.export.Destination.Config))
+	if err != nil {
+		return Staged{}, err
+	}
+	defer giveBack()
 	destination, err := d.open(ctx)
 	if err != nil {
 		return Staged{}, err
 	}
 	defer a.close(destination, d.run)
-	records, err := a.Source.Open(ctx, d.query, split)
+	records, err := sources.ReadAhead(ctx, sources.ReadAheadBytes, func(ctx context.Context) (array.RecordReader, error) {
+		return a.Source.Open(ctx, d.query, split)
+	})
 	if err != nil {
 		return Staged{}, err
 	}
 	defer records.Release()
 
 	attempt := int(activity.GetInfo(ctx).Attempt)
+	defer a.follow(ctx, in, attempt, m)()
 	journal := &journal{store: a.Store, entry: destinations.Journaled{
 		RunID: d.run.ID, ExportID: d.export.ID, Interval: d.run.Interval,
 		Generation: in.Generation, Split: in.Split, Attempt: attempt,
 	}}
 	receipt, err := destination.Stage(ctx, destinations.Job{
 		Run: d.target(in.Generation, 0), Split: in.Split, Splits: in.Splits, Attempt: attempt, Journal: journal,
+		Written: func(bytes int64) { m.bytes.Add(bytes) },
 	}, &metered{RecordReader: records, meter: m})
 	if err != nil {
 		return Staged{}, err

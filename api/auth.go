@@ -28,6 +28,7 @@ type caller struct {
 	userID int64
 	teamID int64
 	zone   *time.Location // the project's, for times without an offset
+	makes  uuid.UUID      // the id that what the request makes gets; zero = any new one
 }
 
 // touchEvery is how often the last use of a key is recorded at most.
@@ -62,7 +63,7 @@ func (s *Server) key(ctx context.Context, header string) (auth.Key, error) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return auth.Key{}, unauthorized("not_authenticated", "Authentication credentials were not provided.")
 	}
-	bad := unauthorized("authentication_failed", "Invalid personal API key.")
+	bad := unauthorized("authentication_failed", "Incorrect authentication credentials.")
 	secret = strings.TrimSpace(secret)
 	if auth.CheckSecret(secret) != nil {
 		return auth.Key{}, bad

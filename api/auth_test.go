@@ -54,6 +54,9 @@ func places(t *testing.T, w *world) []place {
 		{post, runs + "/" + r.ID.String() + "/cancel", true, "", 200, false},
 		{get, backfills, false, "", 200, true},
 		{post, backfills, true, strings.Replace(bounds, "05-01", "05-02", 1) /* an empty range */, 400, false},
+		{get, e + "/coverage", false, "", 200, false},
+		{post, e + "/coverage/fill", true, "{}", 200, false},
+		{post, e + "/backfill", true, strings.Replace(bounds, "05-01", "05-02", 1) /* an empty range */, 400, false},
 		{get, backfills + "/" + backfill, false, "", 200, false},
 		{post, backfills + "/" + backfill + "/pause", true, "", 200, false},
 		{post, backfills + "/" + backfill + "/resume", true, "", 200, false},
@@ -80,7 +83,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 				}
 				refused(as("", "1"), "not_authenticated", "Authentication credentials were not provided.")
 				for _, key := range []string{"a-key-that-nobody-made", "short", revokedKey, expiredKey, "two words in one key", "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"} {
-					refused(as(key, "1"), "authentication_failed", "Invalid personal API key.")
+					refused(as(key, "1"), "authentication_failed", "Incorrect authentication credentials.")
 				}
 				scope := "batch_export:read"
 				if p.write {
@@ -181,11 +184,18 @@ func TestIDsThatAreNone(t *testing.T) {
 			w.call(t, http.MethodGet, exports+"/"+path, "").fails(http.StatusNotFound, "invalid_request", "not_found", "Not found.", "")
 		}
 		for _, path := range []string{
-			bad + "/pause", bad + "/unpause", id + "/runs/" + bad + "/retry", id + "/runs/" + bad + "/cancel", id + "/backfills/" + bad + "/cancel",
+			id + "/runs/" + bad + "/retry", id + "/runs/" + bad + "/cancel", id + "/backfills/" + bad + "/cancel",
 		} {
 			w.call(t, http.MethodPost, exports+"/"+path, "").fails(http.StatusNotFound, "invalid_request", "not_found", "Not found.", "")
 		}
 		w.call(t, http.MethodDelete, exports+"/"+bad, "").fails(http.StatusNotFound, "invalid_request", "not_found", "Not found.", "")
+	}
+	for _, action := range []string{"/pause", "/unpause"} {
+		w.call(t, http.MethodPost, exports+"/x"+action, "").fails(http.StatusNotFound, "invalid_request", "not_found", "Not found.", "")
+		for _, body := range []string{"", `{"backfill": true}`} {
+			w.call(t, http.MethodPost, exports+"/"+some+action, body).
+				fails(http.StatusNotFound, "invalid_request", "not_found", "BatchExport ID '"+some+"' not found.", "")
+		}
 	}
 	require.Equal(t, http.StatusOK, w.call(t, http.MethodGet, exports+"/"+strings.ToUpper(id), "").Code)
 }

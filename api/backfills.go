@@ -121,9 +121,14 @@ func backfillOrderOf(p *params) string {
 	return p.choice("ordering", "-created_at", "created_at", "start_at", "-start_at")
 }
 
+// boundsOf reads the bounds of a backfill as they are written.
+func boundsOf(f *form) app.BackfillDraft {
+	return app.BackfillDraft{Start: f.words("start_at", nullable), End: f.words("end_at", nullable)}
+}
+
 // draftOfBackfill reads what backfill is wanted, and whether only to be told what it would do.
 func (s *Server) draftOfBackfill(f *form) (d app.BackfillDraft, dryRun bool) {
-	d.Start, d.End = f.words("start_at", nullable), f.words("end_at", nullable)
+	d = boundsOf(f)
 	d.Order = batch.BackfillOrder(f.choice("order", optional, backfillOrders))
 	d.Concurrency = f.integerWithin("concurrency", optional, 1, s.Backfills.MostConcurrency)
 	d.SkipDelivered = f.boolean("skip_delivered", optional)
@@ -195,7 +200,7 @@ func (s *Server) createBackfill(c *gin.Context, who caller) (int, any, error) {
 	}
 	ctx := c.Request.Context()
 	if !dryRun {
-		b, err := s.Backfills.Create(ctx, who.teamID, exportID, draft)
+		b, err := s.Backfills.Create(ctx, who.teamID, exportID, who.makes, draft)
 		return http.StatusCreated, backfillIDBody{BackfillID: b.ID}, err
 	}
 	p, err := s.Backfills.Preview(ctx, who.teamID, exportID, draft)
@@ -228,6 +233,24 @@ func steerBackfill(
 	}
 	b, err := steer(c.Request.Context(), who.teamID, exportID, id)
 	return http.StatusOK, pausedBody{Paused: b.PausedAt != nil}, err
+}
+
+// createBackfillOld starts a backfill as older clients know it: with bounds, and nothing else.
+func (s *Server) createBackfillOld(c *gin.Context, who caller) (int, any, error) {
+	exportID, err := pathID(c, "id")
+	if err != nil {
+		return 0, nil, notFound("BatchExport not found.")
+	}
+	f, err := decode(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	draft := boundsOf(f)
+	if err := f.problem(); err != nil {
+		return 0, nil, err
+	}
+	b, err := s.Backfills.Create(c.Request.Context(), who.teamID, exportID, who.makes, draft)
+	return http.StatusOK, backfillIDBody{BackfillID: b.ID}, err
 }
 
 // cancelBackfill ends a backfill and its runs. The body is ignored.

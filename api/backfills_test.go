@@ -137,9 +137,17 @@ func TestTooManyBackfills(t *testing.T) {
 		require.Equal(t, http.StatusCreated, w.call(t, http.MethodPost, backfillsOf(id), body).Code)
 		w.call(t, http.MethodPost, backfillsOf(id), body) // the same range again is refused, or one too many
 	}
-	w.call(t, http.MethodPost, backfillsOf(id), `{"start_at": "2026-04-01T00:00:00Z", "end_at": "2026-05-05T12:00:00Z"}`).
-		fails(http.StatusTooManyRequests, "server_error", "too_many_concurrent_backfills",
-			"This team already has as many batch export backfills running as it may. Wait for one to finish, or cancel one.", "")
+	paused := exports + "/" + w.export(t, `"paused": true`).String()
+	w.pass(3 * time.Hour)
+	for _, c := range [][2]string{
+		{backfillsOf(id), `{"start_at": "2026-04-01T00:00:00Z", "end_at": "2026-05-05T12:00:00Z"}`},
+		{backfillsOf(id), `{"start_at": "told before the bounds are judged"}`},
+		{paused + "/unpause", `{"backfill": true}`},
+	} {
+		w.call(t, http.MethodPost, c[0], c[1]).fails(http.StatusTooManyRequests, "server_error", "too_many_concurrent_backfills",
+			"This team already has 5 batch export backfills running. Wait for one to finish, or cancel one.", "")
+	}
+	require.True(t, w.stored(t, paused).Paused, "what was missed cannot be backfilled: nothing was changed")
 	require.Len(t, w.call(t, http.MethodGet, backfillsOf(id), "").ids(), 5)
 }
 

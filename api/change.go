@@ -64,7 +64,7 @@ func changeOf(f *form, who caller, stored batch.Model, replace bool) app.Change 
 	c.Destination = sent(f, "destination", destinationChangeOf(f, must))
 	c.Interval = sent(f, "interval", f.choice("interval", must, intervals))
 	c.Paused = sent(f, "paused", f.boolean("paused", optional))
-	f.instant("last_paused_at", who.zone)
+	c.LastPausedAt = sent(f, "last_paused_at", f.instant("last_paused_at", who.zone))
 	c.StartAt = sent(f, "start_at", f.instant("start_at", who.zone))
 	c.EndAt = sent(f, "end_at", f.instant("end_at", who.zone))
 	if c.Model.Value != "" {

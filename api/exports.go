@@ -136,6 +136,7 @@ func (s *Server) createExport(c *gin.Context, who caller) (int, any, error) {
 	if err := f.problem(); err != nil {
 		return 0, nil, err
 	}
+	draft.ID = who.makes
 	e, err := s.Exports.Create(c.Request.Context(), who.teamID, who.userID, draft)
 	if err != nil {
 		return 0, nil, err
@@ -255,7 +256,7 @@ func draftOf(f *form, who caller) app.Draft {
 	d.Destination = destinationOf(f)
 	d.Interval = f.choice("interval", optional, intervals)
 	d.Paused = f.boolean("paused", optional)
-	f.instant("last_paused_at", who.zone) // the service knows better when it was paused
+	d.LastPausedAt = f.instant("last_paused_at", who.zone)
 	d.StartAt = f.instant("start_at", who.zone)
 	d.EndAt = f.instant("end_at", who.zone)
 	refuseModelFields(f, d.Model)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"tranche/batch"
@@ -20,11 +21,13 @@ import (
 
 // An AnswerStore keeps the answers to requests that carry an idempotency key.
 type AnswerStore interface {
-	// ClaimAnswer returns an earlier answer, or nil: the request is to be served. It refuses with batch.ErrClaimed or
+	// ClaimAnswer returns an earlier answer, or the id of what the request makes. It refuses with batch.ErrClaimed or
 	// batch.ErrOtherRequest.
-	ClaimAnswer(ctx context.Context, c batch.Claim) (*batch.Answer, error)
+	ClaimAnswer(ctx context.Context, c batch.Claim) (batch.Claimed, error)
 	SaveAnswer(ctx context.Context, c batch.Claim, a batch.Answer) error
+	// ReleaseAnswer is for requests that had no effect, AbandonAnswer for those of which nobody knows.
 	ReleaseAnswer(ctx context.Context, c batch.Claim) error
+	AbandonAnswer(ctx context.Context, c batch.Claim) error
 }
 
 const (
@@ -38,7 +41,8 @@ const (
 )
 
 // once makes a handler answer a request that is sent again under the same idempotency key as it did the first time.
-// Only success is kept: what was refused may be corrected and sent again.
+// Only success is kept: what was refused may be corrected and sent again. What a request makes gets an id that is kept with
+// the key before the request is served: whatever cuts the request off, the same request does not make it twice.
 func (s *Server) once(serve handler) handler {
 	return func(c *gin.Context, who caller) (int, any, error) {
 		claim, err := s.claimOf(c, who)
@@ -48,17 +52,18 @@ func (s *Server) once(serve handler) handler {
 			}
 			return serve(c, who)
 		}
-		earlier, err := s.Answers.ClaimAnswer(c.Request.Context(), *claim)
+		claimed, err := s.Answers.ClaimAnswer(c.Request.Context(), *claim)
 		if err != nil {
 			return 0, nil, refusedClaim(err)
 		}
-		if earlier != nil {
+		if earlier := claimed.Answer; earlier != nil {
 			c.Header(replayedHeader, "true")
 			if earlier.ETag != "" {
 				c.Header("ETag", earlier.ETag)
 			}
 			return earlier.Status, replay(earlier.Body), nil
 		}
+		who.makes = claimed.Makes
 		return s.serveClaimed(c, who, *claim, serve)
 	}
 }
@@ -69,24 +74,27 @@ type replay []byte
 // serveClaimed serves the request and keeps its answer.
 func (s *Server) serveClaimed(c *gin.Context, who caller, claim batch.Claim, serve handler) (status int, body any, err error) {
 	ctx := context.WithoutCancel(c.Request.Context()) // the client may be gone
-	answered := false
+	giveBack := s.Answers.AbandonAnswer               // after a panic too
 	defer func() {
-		if answered {
+		if giveBack == nil {
 			return
 		}
-		if err := s.Answers.ReleaseAnswer(ctx, claim); err != nil {
+		if err := giveBack(ctx, claim); err != nil {
 			s.Log.Warn("An idempotency key could not be given back; it is free again in a minute.", zap.Error(err))
 		}
 	}()
 	status, body, err = serve(c, who)
 	if err != nil {
+		if refusalOf(err).status < http.StatusInternalServerError {
+			giveBack = s.Answers.ReleaseAnswer
+		}
 		return status, body, err
 	}
 	text, err := encodeJSON(body)
 	if err != nil {
 		return 0, nil, err
 	}
-	answered = true
+	giveBack = nil
 	err = s.Answers.SaveAnswer(ctx, claim, batch.Answer{Status: status, Body: text, ETag: c.Writer.Header().Get("ETag")})
 	if err != nil { // the work is done: the client must learn of it
 		s.Log.Error("The answer to a request with an idempotency key is not kept.", zap.Error(err))
@@ -114,7 +122,7 @@ func (s *Server) claimOf(c *gin.Context, who caller) (*batch.Claim, error) {
 	return &batch.Claim{
 		Key:     hashOf(strconv.FormatInt(who.teamID, 10), strconv.FormatInt(who.userID, 10), key),
 		Request: hashOf(c.Request.Method, c.FullPath(), c.Param("id"), c.Param("run_id"), string(body)),
-		Until:   now.Add(answersFor), AbandonedAt: now.Add(abandonedAfter),
+		Until:   now.Add(answersFor), AbandonedAt: now.Add(abandonedAfter), Makes: uuid.Must(uuid.NewV7()),
 	}, nil
 }
 

@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -10,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tranche/api"
+	"tranche/batch"
+	"tranche/internal/app"
 )
 
 // callOnce is a POST with an idempotency key.
@@ -57,6 +61,71 @@ func TestARefusedRequestDoesNotUseUpItsKey(t *testing.T) {
 		w.callOnce(t, key, exports, draft()).fails(http.StatusBadRequest, "invalid_request", "invalid_input",
 			"The header Idempotency-Key must be 1 to 255 printable ASCII characters.", "")
 	}
+}
+
+// cutOff loses the answers to requests that have had their effect, as a process does that dies in between.
+type cutOff struct {
+	api.AnswerStore
+	after int // answers that are still kept
+}
+
+func (s *cutOff) SaveAnswer(ctx context.Context, c batch.Claim, a batch.Answer) error {
+	if s.after--; s.after >= 0 {
+		return s.AnswerStore.SaveAnswer(ctx, c, a)
+	}
+	return errors.New("the process died")
+}
+
+func TestARequestThatIsCutOffMakesNothingTwice(t *testing.T) {
+	t.Parallel()
+	answers := &cutOff{}
+	w := newWorld(t, func(s *api.Server) { answers.AnswerStore, s.Answers = s.Answers, answers })
+	id := w.export(t)
+	run := runsOf(id) + "/" + w.run(t, id, nil).ID.String() + "/retry"
+	bounds := `{"start_at": "2026-05-01T00:00:00Z", "end_at": "2026-05-02T00:00:00Z"}`
+	for path, body := range map[string]string{
+		exports: draft(), backfillsOf(id): bounds, exports + "/" + id.String() + "/backfill": strings.ReplaceAll(bounds, "-05-", "-04-"), run: "",
+	} {
+		answers.after = 0
+		first := w.callOnce(t, path, path, body)
+		require.Less(t, first.Code, 300, first.Body.String())
+		w.callOnce(t, path, path, body).fails(http.StatusConflict, "invalid_request", "idempotency_key_in_use",
+			"The first request with this idempotency key is still being served. Please try again.", "")
+		w.pass(61 * time.Second)
+		answers.after = 1
+		again := w.callOnce(t, path, path, body)
+		again.is(first.Code, first.Body.String())
+		require.Equal(t, first.Header().Get("ETag"), again.Header().Get("ETag"))
+		require.Empty(t, again.Header().Get("Idempotency-Replayed"))
+		require.Equal(t, "true", w.callOnce(t, path, path, body).Header().Get("Idempotency-Replayed"))
+	}
+	require.Len(t, w.call(t, http.MethodGet, exports, "").ids(), 2)
+	require.Len(t, w.call(t, http.MethodGet, backfillsOf(id), "").ids(), 3)
+}
+
+// lost is a database that stores exports and then does not answer.
+type lost struct {
+	app.ExportStore
+	broken bool
+}
+
+func (s *lost) CreateExport(ctx context.Context, e batch.Export) error {
+	err := s.ExportStore.CreateExport(ctx, e)
+	if s.broken {
+		return errors.New("the connection broke off")
+	}
+	return err
+}
+
+func TestARequestOfUnknownFateCanBeSentAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	store := &lost{broken: true}
+	w := newWorld(t, func(s *api.Server) { store.ExportStore, s.Exports.Store = s.Exports.Store, store })
+	require.Equal(t, http.StatusInternalServerError, w.callOnce(t, "one", exports, draft()).Code)
+	store.broken = false
+	again := w.callOnce(t, "one", exports, draft())
+	require.Equal(t, http.StatusCreated, again.Code, again.Body.String())
+	require.Equal(t, []string{again.text("id")}, w.call(t, http.MethodGet, exports, "").ids())
 }
 
 func TestTheSameRequestAtTheSameTime(t *testing.T) {

@@ -8,14 +8,14 @@ import (
 // An instant is a time as clients read it: RFC 3339 in UTC, with six digits when it has a fraction of a second.
 type instant time.Time
 
-// MarshalJSON implements json.Marshaler.
-func (t instant) MarshalJSON() ([]byte, error) {
-	layout := "2006-01-02T15:04:05Z"
+// MarshalText implements encoding.TextMarshaler.
+func (t instant) MarshalText() ([]byte, error) {
+	layout := time.RFC3339
 	utc := time.Time(t).UTC().Truncate(time.Microsecond)
 	if utc.Nanosecond() != 0 {
 		layout = "2006-01-02T15:04:05.000000Z"
 	}
-	return []byte(strconv.Quote(utc.Format(layout))), nil
+	return utc.AppendFormat(make([]byte, 0, len("2006-01-02T15:04:05.000000Z")), layout), nil
 }
 
 // instantOf turns nil into null.

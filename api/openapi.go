@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,10 +26,15 @@ type operation struct {
 	// query and body read everything that the handler reads; they are called to find out what that is.
 	query func(*params)
 	body  func(*form)
+	// example is a body that is accepted; links lead from the answer to further operations.
+	example string
+	links   links
 	// once: the request may carry an idempotency key. tagged: it may carry If-Match, and is answered with an ETag.
 	once   bool
 	tagged bool
-	errors []int // beside those that every route has
+	// deprecated: another route has taken its place.
+	deprecated bool
+	errors     []int // beside those that every route has
 }
 
 // document is the OpenAPI document of the server's routes.
@@ -99,12 +105,15 @@ func templateOf(route string) (string, []schema) {
 	return strings.Join(parts, "/"), parameters
 }
 
+// aliasSuffix tells operations apart that are the same under the other name of a project.
+const aliasSuffix = "_of_environment"
+
 // describe is what the document says of a route. An alias is the same under the other name of a project.
 func describe(r route, alias bool) schema {
 	o := r.operation
 	id, tag := o.id, strings.Split(o.id, "_")[0]
 	if alias {
-		id, tag = id+"_of_environment", "environments"
+		id, tag = id+aliasSuffix, "environments"
 	}
 	parameters := []schema{}
 	if o.query != nil {
@@ -125,6 +134,9 @@ func describe(r route, alias bool) schema {
 		"operationId": id, "summary": o.summary, "tags": []string{tag},
 		"description": fmt.Sprintf("Needs the scope `%s`.", r.scope),
 	}
+	if o.deprecated {
+		described["deprecated"] = true
+	}
 	if o.tagged && o.status != http.StatusCreated {
 		failures = append(failures, http.StatusPreconditionFailed)
 		parameters = append(parameters, headerParameter("If-Match", "The ETag of the state that the caller knows."))
@@ -139,7 +151,14 @@ func describe(r route, alias bool) schema {
 		form.spec = schema{"type": "object", "properties": schema{}}
 		o.body(form)
 		_, needed := form.spec["required"]
-		described["requestBody"] = schema{"required": needed, "content": schema{"application/json": schema{"schema": form.spec}}}
+		content := schema{"schema": form.spec}
+		if o.example != "" {
+			content["example"] = exampleOf(o.example)
+		}
+		described["requestBody"] = schema{"required": needed, "content": schema{"application/json": content}}
+	}
+	if o.links != nil {
+		success["links"] = o.links.schema(alias)
 	}
 	described["parameters"] = parameters
 	responses := schema{strconv.Itoa(o.status): success}
@@ -175,7 +194,7 @@ var nobody caller
 
 // routes lists the operations, with their paths below a project.
 func (s *Server) routes() []route {
-	return append(s.exportRoutes(), s.runRoutes()...)
+	return slices.Concat(s.exportRoutes(), s.runRoutes(), s.coverageRoutes())
 }
 
 const (
@@ -192,30 +211,30 @@ func (s *Server) exportRoutes() []route {
 		}},
 		{http.MethodPost, exportsPath, auth.ScopeWrite, s.once(s.createExport), operation{
 			id: "batch_exports_create", summary: "Create a batch export", status: http.StatusCreated, answer: export,
-			body: func(f *form) { draftOf(f, nobody) }, once: true, tagged: true,
+			body: func(f *form) { draftOf(f, nobody) }, once: true, tagged: true, example: exampleDraft, links: linksOfExport,
 		}},
 		{http.MethodGet, exportsPath + "/test", auth.ScopeRead, s.listTestSteps, operation{
 			id: "batch_exports_test", summary: "List the steps of the connection test for a type of destination", status: http.StatusOK,
-			answer: reflect.TypeFor[stepsBody](), query: func(p *params) { testedTypeOf(p) },
+			answer: reflect.TypeFor[stepsBody](), query: func(p *params) { s.testedTypeOf(p) },
 		}},
 		{http.MethodPost, exportsPath + "/run_test_step_new", auth.ScopeWrite, s.testDraft, operation{
 			id: "batch_exports_test_new", summary: "Run a step of the connection test for a batch export that does not exist yet", status: http.StatusOK,
-			answer: reflect.TypeFor[stepBody](), body: func(f *form) { testOf(f, nobody) },
+			answer: reflect.TypeFor[stepBody](), body: func(f *form) { testOf(f, nobody) }, example: exampleTest,
 		}},
 		{http.MethodPost, exportPath + "/run_test_step", auth.ScopeWrite, s.testExport, operation{
 			id: "batch_exports_test_stored", summary: "Run a step of the connection test with changes that are not saved", status: http.StatusOK,
-			answer: reflect.TypeFor[stepBody](), body: func(f *form) { changedTestOf(f, nobody, batch.ModelEvents) },
+			answer: reflect.TypeFor[stepBody](), body: func(f *form) { changedTestOf(f, nobody, batch.ModelEvents) }, example: exampleStoredTest,
 		}},
 		{http.MethodGet, exportPath, auth.ScopeRead, s.getExport, operation{
 			id: "batch_exports_get", summary: "Read a batch export with its newest runs", status: http.StatusOK, answer: export, tagged: true,
 		}},
 		{http.MethodPut, exportPath, auth.ScopeWrite, s.putExport, operation{
 			id: "batch_exports_replace", summary: "Replace a batch export; settings that are not sent are kept", status: http.StatusOK, answer: export,
-			body: func(f *form) { changeOf(f, nobody, batch.ModelEvents, true) }, tagged: true, errors: []int{http.StatusConflict},
+			body: func(f *form) { changeOf(f, nobody, batch.ModelEvents, true) }, tagged: true, example: exampleDraft, errors: []int{http.StatusConflict},
 		}},
 		{http.MethodPatch, exportPath, auth.ScopeWrite, s.patchExport, operation{
 			id: "batch_exports_change", summary: "Change what is sent of a batch export", status: http.StatusOK, answer: export,
-			body: func(f *form) { changeOf(f, nobody, batch.ModelEvents, false) }, tagged: true, errors: []int{http.StatusConflict},
+			body: func(f *form) { changeOf(f, nobody, batch.ModelEvents, false) }, tagged: true, example: exampleChange, errors: []int{http.StatusConflict},
 		}},
 		{http.MethodDelete, exportPath, auth.ScopeWrite, s.deleteExport, operation{
 			id: "batch_exports_delete", summary: "Delete a batch export and cancel what it does", status: http.StatusNoContent, tagged: true,
@@ -225,7 +244,7 @@ func (s *Server) exportRoutes() []route {
 		}},
 		{http.MethodPost, exportPath + "/unpause", auth.ScopeWrite, s.unpauseExport, operation{
 			id: "batch_exports_unpause", summary: "Resume the schedule, and backfill what was missed when asked to", status: http.StatusOK,
-			answer: reflect.TypeFor[pausedBody](), body: func(f *form) { unpauseOf(f) }, errors: []int{http.StatusConflict},
+			answer: reflect.TypeFor[pausedBody](), body: func(f *form) { unpauseOf(f) }, example: exampleUnpause, errors: []int{http.StatusConflict},
 		}},
 		{http.MethodGet, exportPath + "/logs", auth.ScopeRead, s.listExportLogs, operation{
 			id: "batch_exports_logs", summary: "List what happened, newest first", status: http.StatusOK,
@@ -241,11 +260,11 @@ func (s *Server) runRoutes() []route {
 		backfills = exportPath + "/backfills"
 		backfill  = backfills + "/:backfill_id"
 	)
-	cancelled, started, paused := reflect.TypeFor[cancelledBody](), reflect.TypeFor[backfillIDBody](), reflect.TypeFor[pausedBody]()
+	cancelled, backfillID, paused := reflect.TypeFor[cancelledBody](), reflect.TypeFor[backfillIDBody](), reflect.TypeFor[pausedBody]()
 	return []route{
 		{http.MethodGet, runs, auth.ScopeRead, s.listRuns, operation{
 			id: "runs_list", summary: "List runs", status: http.StatusOK, answer: reflect.TypeFor[cursorPage[runBody]](),
-			query: func(p *params) { runFilterOf(p); p.text("cursor") },
+			query: func(p *params) { runFilterOf(p); p.text("cursor") }, links: linksOfRuns,
 		}},
 		{http.MethodGet, run, auth.ScopeRead, s.getRun, operation{
 			id: "runs_get", summary: "Read a run", status: http.StatusOK, answer: reflect.TypeFor[runBody](),
@@ -255,7 +274,7 @@ func (s *Server) runRoutes() []route {
 			answer: reflect.TypeFor[countedPage[logBody]](), query: func(p *params) { logFilterOf(p) },
 		}},
 		{http.MethodPost, run + "/retry", auth.ScopeWrite, s.once(s.retryRun), operation{
-			id: "runs_retry", summary: "Deliver the interval of a run again", status: http.StatusCreated, answer: started, once: true,
+			id: "runs_retry", summary: "Deliver the interval of a run again", status: http.StatusCreated, answer: backfillID, once: true, links: linksOfBackfill,
 		}},
 		{http.MethodPost, run + "/cancel", auth.ScopeWrite, s.cancelRun, operation{
 			id: "runs_cancel", summary: "Cancel a run", status: http.StatusOK, answer: cancelled,
@@ -265,8 +284,13 @@ func (s *Server) runRoutes() []route {
 			query: func(p *params) { backfillOrderOf(p); p.text("cursor") },
 		}},
 		{http.MethodPost, backfills, auth.ScopeWrite, s.once(s.createBackfill), operation{
-			id: "backfills_create", summary: "Run a range of intervals, or tell what that would do", status: http.StatusCreated, answer: started,
-			body: func(f *form) { s.draftOfBackfill(f) }, once: true, others: map[int]reflect.Type{http.StatusOK: reflect.TypeFor[previewBody]()},
+			id: "backfills_create", summary: "Run a range of intervals, or tell what that would do", status: http.StatusCreated, answer: backfillID,
+			body: func(f *form) { s.draftOfBackfill(f) }, once: true, example: exampleRange, links: linksOfBackfill,
+			others: map[int]reflect.Type{http.StatusOK: reflect.TypeFor[previewBody]()},
+		}},
+		{http.MethodPost, exportPath + "/backfill", auth.ScopeWrite, s.once(s.createBackfillOld), operation{
+			id: "backfills_create_old", summary: "Run a range of intervals; post to backfills instead", status: http.StatusOK, answer: backfillID,
+			body: func(f *form) { boundsOf(f) }, once: true, deprecated: true, example: exampleRange,
 		}},
 		{http.MethodGet, backfill, auth.ScopeRead, s.getBackfill, operation{
 			id: "backfills_get", summary: "Read a backfill and how far it is", status: http.StatusOK, answer: reflect.TypeFor[backfillBody](),

@@ -147,11 +147,18 @@ func TestTheDocumentHasEveryRoute(t *testing.T) {
 		alias := strings.Replace(path, "/api/projects/", "/api/environments/", 1)
 		require.NotNil(t, at(paths, alias, strings.ToLower(p.method)), "%s %s", p.method, alias)
 	}
+	matrix := map[string]bool{}
+	for _, p := range places(t, w) {
+		matrix[strings.ToLower(p.method)+" "+w.contract.path(project+strings.Split(p.path, "?")[0])] = true
+	}
 	ids := map[any]bool{}
-	for _, item := range paths {
+	for path, item := range paths {
 		for method, operation := range item.(map[string]any) {
 			if method == "parameters" {
 				continue
+			}
+			if strings.HasPrefix(path, "/api/projects/") {
+				require.True(t, matrix[method+" "+path], "who may %s %s is not tested", method, path)
 			}
 			id := at(operation, "operationId")
 			require.NotEmpty(t, id)
@@ -220,4 +227,45 @@ func TestThePageOfTheDocument(t *testing.T) {
 		require.NotContains(t, page, from, "it loads nothing from elsewhere")
 	}
 	require.Contains(t, answer.Header().Get("Content-Security-Policy"), "default-src 'none'")
+}
+
+func TestExamplesOfTheDocument(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ids := map[any]bool{}
+	for _, item := range w.contract.document["paths"].(map[string]any) {
+		for _, operation := range item.(map[string]any) {
+			ids[at(operation, "operationId")] = true
+		}
+	}
+	examples := 0
+	for path, item := range w.contract.document["paths"].(map[string]any) {
+		for method, operation := range item.(map[string]any) {
+			responses, _ := at(operation, "responses").(map[string]any)
+			for _, response := range responses {
+				linked, _ := at(response, "links").(map[string]any)
+				for name, link := range linked {
+					require.True(t, ids[at(link, "operationId")], "%s of %s leads nowhere", name, path)
+				}
+			}
+			example := at(operation, "requestBody", "content", "application/json", "example")
+			if example == nil {
+				require.Nil(t, at(operation, "requestBody"), "%s %s has no example", method, path)
+				continue
+			}
+			examples++
+			body, err := json.Marshal(example)
+			require.NoError(t, err)
+			schema := w.contract.schema(t, "/paths/"+escaped(path)+"/"+method+"/requestBody/content/application~1json/schema")
+			require.NoError(t, schema.Validate(example), "%s %s", method, path)
+			id := w.export(t, `"destination": {"type": "File", "config": {}}, "paused": true`).String()
+			address := strings.NewReplacer("{project_id}", "1", "{id}", id).Replace(path)
+			answer := w.call(t, strings.ToUpper(method), address, string(body))
+			require.Less(t, answer.Code, 300, "%s %s: %s", method, path, answer.Body)
+			for _, backfill := range w.call(t, http.MethodGet, exports+"/"+id+"/backfills", "").ids() {
+				w.call(t, http.MethodPost, exports+"/"+id+"/backfills/"+backfill+"/cancel", "") // there may be five
+			}
+		}
+	}
+	require.GreaterOrEqual(t, examples, 16)
 }

@@ -36,6 +36,7 @@ type runBody struct {
 	Backfill            *uuid.UUID      `json:"backfill"`
 	Attempt             int             `json:"attempt"`
 	NextRetryAt         *instant        `json:"next_retry_at"`
+	WaitingFor          *string         `json:"waiting_for"`
 	TemporalURL         *string         `json:"temporal_url"`
 }
 
@@ -51,6 +52,9 @@ func (s *Server) runBody(r batch.Run) runBody {
 	}
 	if !r.Interval.Start.IsZero() {
 		body.DataIntervalStart = instantOf(&r.Interval.Start)
+	}
+	if r.WaitingFor != "" && !r.Status.Final() {
+		body.WaitingFor = &r.WaitingFor
 	}
 	if r.LatestError != "" {
 		body.LatestError = &r.LatestError
@@ -168,7 +172,7 @@ func (s *Server) retryRun(c *gin.Context, who caller) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	b, err := s.Runs.Retry(c.Request.Context(), who.teamID, exportID, id)
+	b, err := s.Runs.Retry(c.Request.Context(), who.teamID, exportID, id, who.makes)
 	return http.StatusCreated, backfillIDBody{BackfillID: b.ID}, err
 }
 

@@ -29,6 +29,7 @@ func TestARunShowsEverything(t *testing.T) {
 	retry := start.Add(time.Minute)
 	r := w.run(t, id, func(r *batch.Run) {
 		r.BackfillID, r.Status, r.Attempt, r.NextRetryAt = &backfillID, batch.RunRunning, 3, &retry
+		r.WaitingFor = "3 of 3 runs of this project work already"
 		r.LatestError = "the bucket \"b\" refused our credentials"
 		r.RowsTotal, r.RowsCompleted, r.RowsFailed, r.Bytes = new(int64(1<<53+1)), new(int64(7)), new(int64(0)), new(int64(9))
 	})
@@ -39,7 +40,7 @@ func TestARunShowsEverything(t *testing.T) {
 		"created_at": "2026-05-06T07:08:09.123456Z", "finished_at": null, "last_updated_at": "2026-05-06T07:08:09.123456Z",
 		"records_total_count": 9007199254740993, "bytes_exported": 9,
 		"batch_export": %q, "batch_export_on_demand": null, "backfill": %q,
-		"attempt": 3, "next_retry_at": "2026-05-06T07:09:09.123456Z",
+		"attempt": 3, "next_retry_at": "2026-05-06T07:09:09.123456Z", "waiting_for": "3 of 3 runs of this project work already",
 		"temporal_url": "http://ui.test/namespaces/default/workflows/%s-2026-05-06T07:00:00Z/temporal-run/history"
 	}`, r.ID, id, backfill, id)
 	one := w.call(t, http.MethodGet, runsOf(id)+"/"+r.ID.String(), "").is(http.StatusOK, body)

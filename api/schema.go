@@ -52,6 +52,11 @@ var bodyNames = map[reflect.Type]string{
 	reflect.TypeFor[cursorPage[runBody]]():      "RunPage",
 	reflect.TypeFor[cursorPage[backfillBody]](): "BackfillPage",
 	reflect.TypeFor[backfillIDBody]():           "StartedBackfill",
+	reflect.TypeFor[coverageBody]():             "Coverage",
+	reflect.TypeFor[coverageCountsBody]():       "CoverageCounts",
+	reflect.TypeFor[coveredBody]():              "CoveredInterval",
+	reflect.TypeFor[filledBody]():               "FilledGaps",
+	reflect.TypeFor[filledRangeBody]():          "FilledRange",
 	reflect.TypeFor[cancelledBody]():            "Cancelled",
 	reflect.TypeFor[pausedBody]():               "Paused",
 	reflect.TypeFor[stepBody]():                 "TestStep",
@@ -74,6 +79,8 @@ func enumOf(t reflect.Type) []string {
 		})
 	case reflect.TypeFor[batch.BackfillOrder]():
 		return textsOf(batch.BackfillOrders)
+	case reflect.TypeFor[batch.CoverageStatus]():
+		return textsOf(batch.CoverageStatuses)
 	case reflect.TypeFor[batch.LogLevel]():
 		return textsOf([]batch.LogLevel{batch.LogDebug, batch.LogInfo, batch.LogWarning, batch.LogError})
 	case reflect.TypeFor[app.StepStatus]():

@@ -35,6 +35,7 @@ type Server struct {
 	Exports   *app.Exports
 	Runs      *app.Runs
 	Backfills *app.Backfills
+	Coverage  *app.Coverage
 	Logs      *app.Logs
 	Keys      KeyStore
 	Answers   AnswerStore

@@ -41,7 +41,7 @@ func (s *Server) listTestSteps(c *gin.Context, who caller) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	kind := testedTypeOf(p)
+	kind := s.testedTypeOf(p)
 	if err := p.problem(); err != nil {
 		return 0, nil, err
 	}
@@ -55,8 +55,8 @@ func (s *Server) listTestSteps(c *gin.Context, who caller) (int, any, error) {
 }
 
 // testedTypeOf reads the type of the destination.
-func testedTypeOf(p *params) string {
-	p.note("destination", schema{"type": "string", "minLength": 1}, true)
+func (s *Server) testedTypeOf(p *params) string {
+	p.note("destination", schema{"type": "string", "enum": s.Exports.Plugins.Types()}, true)
 	kind := p.get("destination")
 	if kind == "" {
 		p.fail("destination", codeRequired, "This field is required.")
@@ -74,7 +74,7 @@ func (s *Server) testDraft(c *gin.Context, who caller) (int, any, error) {
 	if err := f.problem(); err != nil {
 		return 0, nil, err
 	}
-	result, err := s.Exports.TestDraft(c.Request.Context(), draft, step)
+	result, err := s.Exports.TestDraft(c.Request.Context(), who.teamID, draft, step)
 	return http.StatusOK, stepResult(result), err
 }
 

@@ -86,7 +86,8 @@ func newWorld(t *testing.T, changes ...func(*api.Server)) *world {
 			Store: w.DB, Schedules: w.temporal, Plugins: plugins,
 			Runs: runs, Backfills: backfills, Logs: w.logs, Log: log, Now: w.clock,
 		},
-		Runs: runs, Backfills: backfills, Logs: &app.Logs{Store: w.DB}, Keys: w.DB, Answers: w.DB,
+		Runs: runs, Backfills: backfills, Coverage: &app.Coverage{Store: w.DB, Backfills: backfills, Now: w.clock},
+		Logs: &app.Logs{Store: w.DB}, Keys: w.DB, Answers: w.DB,
 		Scrape: telemetry.Handler(reg), Metrics: telemetry.NewMetrics(reg), Log: log, Now: w.clock,
 		CursorKey: []byte("sixteen bytes or more"), TemporalUI: api.TemporalUI{Base: "http://ui.test/", Namespace: "default"},
 	}

@@ -3,6 +3,8 @@ package batch
 import (
 	"errors"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // An Answer is what a request with an idempotency key was answered with, for when it is sent again.
@@ -20,6 +22,17 @@ type Claim struct {
 	// Until is when the answer is forgotten; AbandonedAt is when a request that has no answer by then was cut off.
 	Until       time.Time
 	AbandonedAt time.Time
+	// Makes is the id that what the request makes gets. It is kept with the key, so that a request that was cut off
+	// after its effect finds it when it is sent again.
+	Makes uuid.UUID
+}
+
+// A Claimed is what a claim was answered with.
+type Claimed struct {
+	// Answer is the earlier answer; nil = the request is to be served.
+	Answer *Answer
+	// Makes is the id to use: that of the claim, or of the earlier one that it takes over.
+	Makes uuid.UUID
 }
 
 // What storage answers to a claim that cannot be had. Callers compare with errors.Is.

@@ -198,7 +198,7 @@ func (b Backfill) Look(c Calendar, delivered Delivered, earliest, now time.Time)
 // meet notes how an interval stands to what was delivered.
 func (o *Outlook) meet(i Interval, delivered Delivered, skip bool, earliest time.Time) {
 	exact, others := delivered.Of(i)
-	if exact || Cover(others, i) {
+	if exact || spanned(others, i) {
 		o.Delivered++
 		if skip {
 			o.Skipped++

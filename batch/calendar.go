@@ -121,6 +121,19 @@ func (c Calendar) Ceil(t time.Time) time.Time {
 // Aligned says whether t is a boundary.
 func (c Calendar) Aligned(t time.Time) bool { return c.Floor(t).Equal(t) }
 
+// Repeats says whether the local clock of a daily or weekly calendar shows t's time for the second time, and on the minute:
+// schedulers that do not know better fire then although no boundary is there.
+func (c Calendar) Repeats(t time.Time) bool {
+	local := t.In(c.location)
+	change, _ := local.ZoneBounds()
+	if !c.frequency.InLocalTime() || change.IsZero() || local.Second() != 0 || local.Nanosecond() != 0 {
+		return false
+	}
+	_, before := change.Add(-time.Second).Zone()
+	_, after := local.Zone()
+	return t.Sub(change) < time.Duration(before-after)*time.Second
+}
+
 // Before returns the interval that ends at the boundary end.
 func (c Calendar) Before(end time.Time) Interval {
 	return Interval{Start: c.Floor(end.Add(-time.Nanosecond)), End: end.UTC()}

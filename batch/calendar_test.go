@@ -264,3 +264,25 @@ func hours(hours ...float64) []time.Duration {
 		}
 	})
 }
+
+func TestALocalTimeIsShownASecondTimeWhenTheClocksGoBack(t *testing.T) {
+	t.Parallel()
+	hour := 2
+	for zone, c := range map[string]struct{ before, first, last, after string }{
+		"Europe/Berlin":       {"2026-10-25T00:59:00Z", "2026-10-25T01:00:00Z", "2026-10-25T01:59:00Z", "2026-10-25T02:00:00Z"},
+		"Australia/Lord_Howe": {"2026-04-04T14:59:00Z", "2026-04-04T15:00:00Z", "2026-04-04T15:29:00Z", "2026-04-04T15:30:00Z"},
+	} {
+		calendar, err := batch.NewCalendar(batch.Daily, zone, nil, &hour)
+		require.NoError(t, err)
+		for at, want := range map[string]bool{c.before: false, c.first: true, c.last: true, c.after: false} {
+			require.Equal(t, want, calendar.Repeats(instant(t, at)), "%s in %s", at, zone)
+		}
+		require.False(t, calendar.Repeats(instant(t, c.first).Add(time.Second)), "somebody triggers a schedule by hand at any second")
+	}
+	spring, err := batch.NewCalendar(batch.Daily, "Europe/Berlin", nil, &hour)
+	require.NoError(t, err)
+	require.False(t, spring.Repeats(instant(t, "2026-03-29T01:00:00Z")))
+	hourly, err := batch.NewCalendar(batch.Hourly, "Europe/Berlin", nil, nil)
+	require.NoError(t, err)
+	require.False(t, hourly.Repeats(instant(t, "2026-10-25T01:00:00Z")))
+}

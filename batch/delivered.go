@@ -52,11 +52,11 @@ func (d Delivered) Of(i Interval) (exact bool, others []Interval) {
 // Has says whether the interval's whole time was delivered, at once or in parts.
 func (d Delivered) Has(i Interval) bool {
 	exact, others := d.Of(i)
-	return exact || Cover(others, i)
+	return exact || spanned(others, i)
 }
 
-// Cover says whether the intervals, which are ordered by start, leave nothing of i out.
-func Cover(intervals []Interval, i Interval) bool {
+// spanned says whether the intervals, which are ordered by start, leave nothing of i out.
+func spanned(intervals []Interval, i Interval) bool {
 	reached := i.Start
 	for _, part := range intervals {
 		if part.Start.After(reached) {

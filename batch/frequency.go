@@ -80,3 +80,23 @@ func (f Frequency) Jitter() time.Duration {
 	}
 	return f.Nominal() / 5
 }
+
+// FailureWindow is how many of an export's newest runs are looked at to find out whether it keeps failing: a day's, a
+// week's or a month's, and for minutes an hour's.
+func (f Frequency) FailureWindow() int {
+	switch f {
+	case Hourly:
+		return 24
+	case Daily:
+		return 7
+	case Weekly:
+		return 4
+	}
+	return max(4, int(time.Hour/f.Nominal()))
+}
+
+// mostFailures is how many failed runs pause an export at the latest.
+const mostFailures = 10
+
+// FailureLimit is how many runs of the window must fail for the export to be paused.
+func (f Frequency) FailureLimit() int { return min(mostFailures, f.FailureWindow()) }

@@ -29,6 +29,8 @@ type Run struct {
 	LatestError string
 	ErrorCode   Code
 	NextRetryAt *time.Time
+	// WaitingFor says what keeps the run from working; empty = nothing. It means nothing once the run is over.
+	WaitingFor string
 
 	RowsTotal     *int64 // counted in the source when the run planned
 	RowsCompleted *int64

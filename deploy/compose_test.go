@@ -184,11 +184,15 @@ func TestTemporalIsFair(t *testing.T) {
 	content, err := os.ReadFile("temporal/dynamicconfig.yaml")
 	require.NoError(t, err)
 	var config map[string][]struct {
-		Value bool `yaml:"value"`
+		Value any `yaml:"value"`
 	}
 	require.NoError(t, yaml.Unmarshal(content, &config))
-	require.Len(t, config["matching.enableFairness"], 1)
-	require.True(t, config["matching.enableFairness"][0].Value)
+	for key, value := range map[string]any{
+		"matching.enableFairness": true, "matching.numTaskqueueReadPartitions": 1, "matching.numTaskqueueWritePartitions": 1,
+	} {
+		require.Len(t, config[key], 1, key)
+		require.Equal(t, value, config[key][0].Value, key)
+	}
 
 	temporal := project(t).Services["temporal"]
 	i := slices.IndexFunc(temporal.Volumes, func(v types.ServiceVolumeConfig) bool {

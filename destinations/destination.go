@@ -63,6 +63,15 @@ type Job struct {
 	// Attempt of this split, from 1, growing.
 	Attempt int
 	Journal Journal
+	// Written, if not nil, is told of bytes as they go out: they show as progress.
+	Written func(bytes int64)
+}
+
+// Wrote tells of bytes that went out.
+func (j Job) Wrote(bytes int64) {
+	if j.Written != nil {
+		j.Written(bytes)
+	}
 }
 
 // A Journal remembers in our database what would need clean-up, before it is made.
@@ -83,6 +92,8 @@ type Receipt struct {
 	Schema []Column
 	// Objects are the staged files in order, under the keys that Commit will give them; empty for tables.
 	Objects []StagedObject
+	// Table is the destination's own description of the table that holds the split; empty for files.
+	Table json.RawMessage `json:",omitempty"`
 }
 
 // A StagedObject is a file that is written and not visible yet.
@@ -123,6 +134,9 @@ type Guarantee string
 const (
 	// ExactlyOnce: the rows of an interval become visible at once, and once.
 	ExactlyOnce Guarantee = "exactly once"
+	// ExactlyOnceByKey: as ExactlyOnce; and when an interval is delivered again, its rows replace those of the same key,
+	// but rows that are gone from the source stay.
+	ExactlyOnceByKey Guarantee = "exactly once, by key: rows that are gone from the source stay"
 	// AtomicObjects: each object becomes visible whole; several belong together by their manifest.
 	AtomicObjects Guarantee = "exactly once: atomic per object, by the manifest for several"
 	// AtLeastOnce: rows may be sent again.

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"tranche/batch"
 	"tranche/query"
 )
@@ -18,16 +20,31 @@ type Definition[C any] struct {
 	Guarantee Guarantee
 	// Endless says that a backfill may have no end: it catches up with the clock and unpauses the export.
 	Endless bool
+	// Settle decides on settings that depend on how the stored ones came about, before types are looked at: it may
+	// change merged, which is sent laid over stored; stored is nil when there is nothing yet. nil = no such settings.
+	Settle func(sent, stored, merged map[string]any) error
 	// Validate holds the rules that tags cannot say. It runs on settings whose types are right; nil = no rules.
 	Validate func(C) error
 	// Columns returns what is exported of a model, under the names that the destination wants.
 	Columns func(C, batch.Model) ([]query.Column, error)
 	// MaxSplits is how many splits of an interval may be staged; nil = 1.
 	MaxSplits func(C) int
+	// Memory is the most that one Stage holds at once, in bytes; nil = DefaultMemory.
+	Memory func(C) int64
+	// Host names the machine that records go to, of which the server bounds how many runs deliver to it at once; nil =
+	// there is none that could be overrun.
+	Host func(C) string
 	// Steps are the steps of a connection test, the same that the open destination's Checks run.
 	Steps []Step
-	// Open connects.
-	Open func(context.Context, C) (Destination, error)
+	// Open connects. A destination that must know for whom has OpenFor instead.
+	Open    func(context.Context, C) (Destination, error)
+	OpenFor func(context.Context, Owner, C) (Destination, error)
+}
+
+// An Owner is whose destination is opened. The zero value is nobody.
+type Owner struct {
+	TeamID   int64
+	ExportID uuid.UUID // zero = an export that does not exist yet
 }
 
 // A Step is one step of a connection test, as it is listed before anything is opened.
@@ -47,10 +64,13 @@ type Plugin struct {
 
 	fields    []Field
 	steps     []Step
+	settle    func(sent, stored, merged map[string]any) error
 	validate  func(map[string]any) error
 	columns   func(map[string]any, batch.Model) ([]query.Column, error)
 	maxSplits func(map[string]any) (int, error)
-	open      func(context.Context, map[string]any) (Destination, error)
+	memory    func(map[string]any) (int64, error)
+	host      func(map[string]any) string
+	open      func(context.Context, Owner, map[string]any) (Destination, error)
 }
 
 // Define makes a plugin. Everything about settings is derived from the tags of C's fields:
@@ -75,7 +95,7 @@ func Define[C any](d Definition[C]) Plugin {
 		}
 		return c, fill(reflect.ValueOf(&c).Elem(), fields, typed)
 	}
-	p := Plugin{Type: d.Type, Name: d.Name, Guarantee: d.Guarantee, Endless: d.Endless, steps: d.Steps}
+	p := Plugin{Type: d.Type, Name: d.Name, Guarantee: d.Guarantee, Endless: d.Endless, steps: d.Steps, settle: d.Settle}
 	p.fields = append(slices.Clone(fields), commonFields()...)
 	p.validate = func(config map[string]any) error {
 		c, err := decode(config)
@@ -98,10 +118,27 @@ func Define[C any](d Definition[C]) Plugin {
 		}
 		return d.MaxSplits(c), nil
 	}
-	p.open = func(ctx context.Context, config map[string]any) (Destination, error) {
+	p.memory = func(config map[string]any) (int64, error) {
+		c, err := decode(config)
+		if err != nil || d.Memory == nil {
+			return DefaultMemory, err
+		}
+		return d.Memory(c), nil
+	}
+	p.host = func(config map[string]any) string {
+		c, err := decode(config)
+		if err != nil || d.Host == nil {
+			return "" // Open says what is wrong with the config
+		}
+		return d.Host(c)
+	}
+	p.open = func(ctx context.Context, owner Owner, config map[string]any) (Destination, error) {
 		c, err := decode(config)
 		if err != nil {
 			return nil, err
+		}
+		if d.OpenFor != nil {
+			return d.OpenFor(ctx, owner, c)
 		}
 		return d.Open(ctx, c)
 	}
@@ -124,6 +161,11 @@ func (p Plugin) Parse(sent, stored map[string]any) (map[string]any, error) {
 	merged := merge(stored, sent)
 	if name, ok := missingKey(p.fields, merged, ""); ok {
 		return nil, ConfigErrorf("Configuration missing required field: '%s'", name)
+	}
+	if p.settle != nil {
+		if err := p.settle(sent, stored, merged); err != nil {
+			return nil, configErrorOf(err)
+		}
 	}
 	config, err := typedValues(p.fields, merged)
 	if err != nil {
@@ -155,6 +197,18 @@ func (p Plugin) Columns(config map[string]any, model batch.Model) ([]query.Colum
 	return p.columns(config, model)
 }
 
+// DefaultMemory is what a Stage is taken to hold when its destination does not say.
+const DefaultMemory = 64 << 20
+
+// Memory returns the most that one Stage holds at once with this config, in bytes.
+func (p Plugin) Memory(config map[string]any) int64 {
+	n, err := p.memory(config)
+	if err != nil {
+		return DefaultMemory // Open says what is wrong
+	}
+	return n
+}
+
 // MaxSplits returns how many splits of an interval may be staged with this config: 1 when files cannot be numbered.
 func (p Plugin) MaxSplits(config map[string]any) int {
 	n, err := p.maxSplits(config)
@@ -164,7 +218,15 @@ func (p Plugin) MaxSplits(config map[string]any) int {
 	return max(1, n)
 }
 
-// Open connects a customer's destination.
+// Host names the machine that records go to with this config; empty = there is none that could be overrun.
+func (p Plugin) Host(config map[string]any) string { return p.host(config) }
+
+// Open connects a destination that need not know whose it is.
 func (p Plugin) Open(ctx context.Context, config map[string]any) (Destination, error) {
-	return p.open(ctx, config)
+	return p.open(ctx, Owner{}, config)
+}
+
+// OpenFor connects a customer's destination.
+func (p Plugin) OpenFor(ctx context.Context, owner Owner, config map[string]any) (Destination, error) {
+	return p.open(ctx, owner, config)
 }

@@ -181,12 +181,14 @@ func castDictionary(t *arrow.DictionaryType) (arrow.DataType, cast) {
 	}
 }
 
-// castTimestamp makes microseconds of coarser units. Nanoseconds stay: cutting them off would lose something.
+// castTimestamp makes microseconds in UTC, as which all formats here read timestamps without a zone. Nanoseconds stay:
+// cutting them off would lose something.
 func castTimestamp(t *arrow.TimestampType) (arrow.DataType, cast) {
+	to := &arrow.TimestampType{Unit: t.Unit, TimeZone: "UTC"}
 	if t.Unit == arrow.Microsecond || t.Unit == arrow.Nanosecond {
-		return t, view(t)
+		return to, view(to)
 	}
-	to := &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: t.TimeZone}
+	to.Unit = arrow.Microsecond
 	factor := int64(t.Unit.Multiplier() / arrow.Microsecond.Multiplier())
 	return to, func(a arrow.Array) (arrow.Array, error) {
 		b := array.NewTimestampBuilder(memory.DefaultAllocator, to)
@@ -235,8 +237,27 @@ func validText(a arrow.Array) (arrow.Array, error) {
 }
 
 func isValidText(text array.StringLike) bool {
+	if all, ok := text.(array.BinaryLike); ok && utf8.Valid(all.ValueBytes()) && startsRunes(all) {
+		return true
+	}
 	for i := range text.Len() {
 		if text.IsValid(i) && !utf8.ValidString(text.Value(i)) {
+			return false
+		}
+	}
+	return true
+}
+
+// startsRunes says whether every value of texts that are valid together begins with a whole rune: then so does what
+// follows each of them, and each is valid by itself.
+func startsRunes(all array.BinaryLike) bool {
+	if all.Len() == 0 {
+		return true
+	}
+	body, first := all.ValueBytes(), all.ValueOffset64(0)
+	for i := range all.Len() {
+		at := all.ValueOffset64(i) - first
+		if at < int64(len(body)) && !utf8.RuneStart(body[at]) {
 			return false
 		}
 	}

@@ -17,12 +17,8 @@ type csvLines struct {
 	cells []*cell
 }
 
-func newCSV(w io.Writer, schema *arrow.Schema, c Compression) (*csvLines, error) {
-	s, err := newStream(w, c)
-	if err != nil {
-		return nil, err
-	}
-	e := &csvLines{stream: s}
+func newCSV(w io.Writer, schema *arrow.Schema, c Compression) *csvLines {
+	e := &csvLines{stream: newStream(w, c)}
 	for i, f := range schema.Fields() {
 		if i > 0 {
 			e.buf = append(e.buf, ',')
@@ -31,7 +27,7 @@ func newCSV(w io.Writer, schema *arrow.Schema, c Compression) (*csvLines, error)
 		e.cells = append(e.cells, cellOf(f))
 	}
 	e.buf = append(e.buf, "\r\n"...)
-	return e, nil
+	return e
 }
 
 // Write is the Encoder's.
@@ -60,6 +56,9 @@ func (e *csvLines) Write(rows arrow.RecordBatch) error {
 
 // Close is the Encoder's.
 func (e *csvLines) Close() error { return e.close() }
+
+// Discard is the Encoder's.
+func (e *csvLines) Discard() { e.press.discard() }
 
 // Size is the Encoder's.
 func (e *csvLines) Size() int64 { return e.size() }

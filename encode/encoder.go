@@ -8,12 +8,15 @@ import (
 	"tranche/batch"
 )
 
-// An Encoder writes record batches of one schema as one file. It is not safe for use by several goroutines.
+// An Encoder writes record batches of one schema as one file. It is not safe for use by several goroutines; it has some
+// of its own for the heavy work. The bytes of a file depend on its rows only, not on how they were cut into batches.
 type Encoder interface {
 	// Write adds the rows of a batch, which it neither keeps nor releases.
 	Write(rows arrow.RecordBatch) error
 	// Close ends the file and leaves the writer below open. A file without rows is a valid one.
 	Close() error
+	// Discard gives up a file that is not closed, and waits for what is still at work for it. It may always be called.
+	Discard()
 	// Size is how long the file would be if it ended now: what was written, and a fair estimate of what is buffered.
 	Size() int64
 }
@@ -28,11 +31,11 @@ func New(w io.Writer, schema *arrow.Schema, o Options) (Encoder, error) {
 	}
 	switch o.Format {
 	case JSONLines:
-		return newJSONLines(w, schema, o.Compression)
+		return newJSONLines(w, schema, o.Compression), nil
 	case CSV:
-		return newCSV(w, schema, o.Compression)
+		return newCSV(w, schema, o.Compression), nil
 	case Parquet:
-		return newParquet(w, schema, o.Compression), nil
+		return newParquet(w, schema, o.Compression)
 	}
 	return nil, o.Validate()
 }

@@ -12,13 +12,9 @@ type jsonLines struct {
 	row *structColumn
 }
 
-func newJSONLines(w io.Writer, schema *arrow.Schema, c Compression) (*jsonLines, error) {
-	s, err := newStream(w, c)
-	if err != nil {
-		return nil, err
-	}
+func newJSONLines(w io.Writer, schema *arrow.Schema, c Compression) *jsonLines {
 	row := &structColumn{keys: keysOf(schema.Fields()), fields: columnsOf(schema.Fields())}
-	return &jsonLines{stream: s, row: row}, nil
+	return &jsonLines{stream: newStream(w, c), row: row}
 }
 
 // Write is the Encoder's.
@@ -37,6 +33,9 @@ func (e *jsonLines) Write(rows arrow.RecordBatch) error {
 
 // Close is the Encoder's.
 func (e *jsonLines) Close() error { return e.close() }
+
+// Discard is the Encoder's.
+func (e *jsonLines) Discard() { e.press.discard() }
 
 // Size is the Encoder's.
 func (e *jsonLines) Size() int64 { return e.size() }

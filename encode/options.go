@@ -67,6 +67,23 @@ func (o Options) Validate() error {
 	return nil
 }
 
+// Memory is the most that one file holds at once while it is written, in bytes, beside the batch that it is given.
+func (o Options) Memory() int64 {
+	const (
+		jobs      = pressWidth + 1 // and the one that is being filled
+		codecSize = 2 << 20        // tables and windows of one codec
+	)
+	switch {
+	case o.Format == Parquet: // pages that do not get shorter
+		return rowGroupBytes + jobs*(2*pageBytes+codecSize)
+	case o.Compression == None:
+		return 2 * plainBytes
+	case o.Compression == Brotli:
+		return jobs*2*blockBytes + brotliMemory
+	}
+	return jobs * (2*blockBytes + codecSize)
+}
+
 // Extension is what file names end in, without the first dot. Parquet compresses inside the file and has no suffix
 // for the codec.
 func (o Options) Extension() string {
@@ -79,6 +96,14 @@ func (o Options) Extension() string {
 		return "csv" + o.Compression.suffix()
 	}
 	return strings.ToLower(string(o.Format)) + o.Compression.suffix()
+}
+
+// LegacyExtension is Extension with the codec's suffix for Parquet too, as old exports have it.
+func (o Options) LegacyExtension() string {
+	if o.Format == Parquet {
+		return o.Extension() + o.Compression.suffix()
+	}
+	return o.Extension()
 }
 
 func (c Compression) suffix() string {

@@ -1,69 +1,136 @@
 package encode
 
 import (
+	"encoding/binary"
 	"io"
+	"slices"
+	"sort"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/compress"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+	"github.com/apache/arrow-go/v18/parquet/schema"
 )
 
 const (
-	// rowGroupRows and rowGroupBytes end a row group: what is held in memory is bounded by both.
+	// rowGroupRows and rowGroupBytes end a row group, whose pages are held in memory until then. The bytes are those of
+	// the values before compression: where a group ends depends on nothing else than its rows.
 	rowGroupRows  = 122_880
 	rowGroupBytes = 64 << 20
-	// pageBytes is how much of a column is compressed at once.
-	pageBytes = 1 << 20
-	// rowsAtOnce bounds what one call of the writer adds to a row group.
-	rowsAtOnce = 8192
-	zstdLevel  = 1
-	createdBy  = "tranche"
 
-	// sampleRows of the first batch decide which columns get a dictionary: those with fewer than half as many values.
-	sampleRows = 1000
+	parquetMagic = "PAR1"
+	createdBy    = "tranche"
 )
 
-// parquetFile writes Parquet. Every column is nullable.
+// parquetFile writes Parquet. Every column is nullable. Pages of texts, numbers and times, which is what events are
+// made of, are built straight from Arrow's memory and compressed on other goroutines; all other types are left to
+// arrow-go, as is the footer.
 type parquetFile struct {
 	written *counter
-	codec   Compression
-	source  *arrow.Schema
-	schema  *arrow.Schema
+	codec   pageCodec
+	props   *parquet.WriterProperties
+	schema  *schema.Schema
 	casts   []cast
-	file    *pqarrow.FileWriter // nil until the first rows
-	raw     []int64             // bytes of each column in the open row group, before encoding
-	closed  bool
+	chunks  []chunk       // of each field; nil = it is one of others
+	others  *otherColumns // nil = none
+	about   *metadata.FileMetaDataBuilder
+
+	press  press
+	spare  [][]byte // memory for pages
+	groups int
+	rows   int   // in the open group
+	raw    int64 // bytes in the open group, before they are encoded
 }
 
-func newParquet(w io.Writer, schema *arrow.Schema, c Compression) *parquetFile {
-	n := schema.NumFields()
-	e := &parquetFile{written: &counter{w: w}, codec: c, source: schema, casts: make([]cast, n), raw: make([]int64, n)}
-	fields := schema.Fields()
-	for i, f := range fields {
-		t, cast := castOf(f.Type)
-		fields[i] = arrow.Field{Name: f.Name, Type: t, Nullable: true}
-		e.casts[i] = cast
+func newParquet(w io.Writer, from *arrow.Schema, c Compression) (*parquetFile, error) {
+	codec, err := newPageCodec(c)
+	if err != nil {
+		return nil, err
 	}
-	e.schema = arrow.NewSchema(fields, nil)
-	return e
+	e := &parquetFile{written: &counter{w: w}, codec: codec}
+	fields := from.Fields()
+	for i, f := range fields {
+		to, cast := castOf(f.Type)
+		fields[i] = arrow.Field{Name: f.Name, Type: to, Nullable: true}
+		e.casts = append(e.casts, cast)
+	}
+	e.props = parquet.NewWriterProperties(
+		parquet.WithCreatedBy(createdBy), parquet.WithVersion(parquet.V2_LATEST),
+		parquet.WithDataPageVersion(parquet.DataPageV1), parquet.WithDataPageSize(pageBytes),
+		parquet.WithCompression(parquetCodec(c)),
+	)
+	if e.schema, err = parquetSchema(from, fields, e.props); err != nil {
+		return nil, err
+	}
+	e.about = metadata.NewFileMetadataBuilder(e.schema, e.props, nil)
+	e.chunks = make([]chunk, len(fields))
+	var others []int
+	for i, f := range fields {
+		if e.chunks[i] = e.chunkOf(f.Type, !holdsJSON(from.Field(i))); e.chunks[i] == nil {
+			others = append(others, i)
+		}
+	}
+	if len(others) > 0 {
+		e.others = newOtherColumns(fields, others, c)
+	}
+	_, err = io.WriteString(e.written, parquetMagic)
+	return e, err
 }
 
-// Write is the Encoder's.
-func (e *parquetFile) Write(rows arrow.RecordBatch) error {
-	for start := int64(0); start < rows.NumRows(); start += rowsAtOnce {
-		part := rows.NewSlice(start, min(start+rowsAtOnce, rows.NumRows()))
-		err := e.write(part)
-		part.Release()
-		if err != nil {
-			return err
+// parquetSchema is arrow-go's mapping of the fields, but for JSON, which is marked as such.
+func parquetSchema(from *arrow.Schema, fields []arrow.Field, props *parquet.WriterProperties) (*schema.Schema, error) {
+	mapped, err := pqarrow.ToParquet(arrow.NewSchema(fields, nil), props, pqarrow.DefaultWriterProps())
+	if err != nil {
+		return nil, err
+	}
+	root := mapped.Root()
+	nodes := make(schema.FieldList, root.NumFields())
+	for i := range nodes {
+		nodes[i] = root.Field(i)
+		if !holdsJSON(from.Field(i)) || !isText(fields[i].Type) {
+			continue
 		}
+		nodes[i], err = schema.NewPrimitiveNodeLogical(nodes[i].Name(), parquet.Repetitions.Optional,
+			schema.JSONLogicalType{}, parquet.Types.ByteArray, -1, -1)
+		if err != nil {
+			return nil, err
+		}
+	}
+	if root, err = schema.NewGroupNode(root.Name(), root.RepetitionType(), nodes, -1); err != nil {
+		return nil, err
+	}
+	return schema.NewSchema(root), nil
+}
+
+func isText(t arrow.DataType) bool { return t.ID() == arrow.STRING || t.ID() == arrow.LARGE_STRING }
+
+func isSigned(o schema.SortOrder) bool { return o == schema.SortSIGNED }
+
+// chunkOf returns the chunk for columns of a type that castOf has returned; nil = arrow-go writes it.
+func (e *parquetFile) chunkOf(t arrow.DataType, bounds bool) chunk {
+	switch t.ID() { //nolint:exhaustive // the rest is arrow-go's
+	case arrow.STRING, arrow.LARGE_STRING, arrow.BINARY, arrow.LARGE_BINARY:
+		return newTextChunk(e, bounds)
+	case arrow.INT64, arrow.TIMESTAMP, arrow.TIME64:
+		return newNumberChunk[int64](e)
+	case arrow.INT32, arrow.DATE32:
+		return newNumberChunk[int32](e)
+	case arrow.UINT64:
+		return newNumberChunk[uint64](e)
+	case arrow.UINT32:
+		return newNumberChunk[uint32](e)
+	case arrow.FLOAT64:
+		return newNumberChunk[float64](e)
+	case arrow.FLOAT32:
+		return newNumberChunk[float32](e)
 	}
 	return nil
 }
 
-func (e *parquetFile) write(rows arrow.RecordBatch) error {
+// Write is the Encoder's.
+func (e *parquetFile) Write(rows arrow.RecordBatch) error {
 	columns := make([]arrow.Array, len(e.casts))
 	for i, cast := range e.casts {
 		var err error
@@ -72,149 +139,216 @@ func (e *parquetFile) write(rows arrow.RecordBatch) error {
 		}
 		defer columns[i].Release()
 	}
-	group := array.NewRecordBatch(e.schema, columns, rows.NumRows())
-	defer group.Release()
-	if err := e.prepare(group); err != nil {
-		return err
+	n := int(rows.NumRows())
+	for from := 0; from < n; {
+		to := e.fit(columns, from, n)
+		if to == from {
+			if err := e.endGroup(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := e.add(columns, from, to); err != nil {
+			return err
+		}
+		from = to
 	}
-	for i, c := range columns {
-		e.raw[i] += rawBytes(c)
-	}
-	return e.file.WriteBuffered(group)
+	return nil
 }
 
-// prepare starts the file, or another row group if rows would not fit in the open one.
-func (e *parquetFile) prepare(rows arrow.RecordBatch) error {
-	if e.file == nil {
-		return e.start(rows)
+// fit returns the end of the rows that the open group has room for. An empty group has room for one.
+func (e *parquetFile) fit(columns []arrow.Array, from, to int) int {
+	to = min(to, from+rowGroupRows-e.rows)
+	over := func(n int) bool { return e.raw+rawBytesOf(columns, from, from+n) > rowGroupBytes }
+	n := to - from
+	if over(n) {
+		n = sort.Search(n, func(n int) bool { return over(n + 1) })
 	}
-	held, err := e.file.RowGroupNumRows()
+	if n == 0 && e.rows == 0 {
+		n = 1
+	}
+	return from + n
+}
+
+func (e *parquetFile) add(columns []arrow.Array, from, to int) error {
+	e.rows += to - from
+	e.raw += rawBytesOf(columns, from, to)
+	for i, c := range e.chunks {
+		if c == nil {
+			continue
+		}
+		if err := c.add(columns[i], from, to); err != nil {
+			return err
+		}
+	}
+	if e.others == nil {
+		return nil
+	}
+	return e.others.add(columns, from, to)
+}
+
+// room returns memory for a page, with room for its levels in front.
+func (e *parquetFile) room() []byte {
+	if n := len(e.spare); n > 0 {
+		b := e.spare[n-1]
+		e.spare = e.spare[:n-1]
+		return b
+	}
+	return make([]byte, levelRoom, firstPage)
+}
+
+// compress compresses a page in the background. Its memory is used again, but for that which a long value needed.
+func (e *parquetFile) compress(p *page, of *pages) error {
+	whole := p.body
+	p.close()
+	return e.press.add(func() {
+		scratch := e.codec.compress(nil, p.body)
+		p.coded = append(appendPageHeader(make([]byte, 0, 48+len(scratch)), p, len(scratch)), scratch...)
+		p.body = nil
+	}, func() error {
+		of.paged += p.raw
+		of.coded += len(p.coded)
+		if cap(whole) <= 2*pageBytes {
+			e.spare = append(e.spare, whole[:levelRoom])
+		}
+		return nil
+	})
+}
+
+// put writes to the file.
+func (e *parquetFile) put(parts ...[]byte) error {
+	for _, part := range parts {
+		if _, err := e.written.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endGroup writes the open row group, if it has rows.
+func (e *parquetFile) endGroup() error {
+	if e.rows == 0 {
+		return nil
+	}
+	bounds := make([]bound, len(e.chunks))
+	for i, c := range e.chunks {
+		var err error
+		if c == nil {
+			continue
+		}
+		if bounds[i], err = c.end(); err != nil {
+			return err
+		}
+	}
+	if err := e.press.drain(0); err != nil {
+		return err
+	}
+	group := e.about.AppendRowGroup()
+	group.SetNumRows(e.rows)
+	if e.others != nil {
+		if err := e.others.end(); err != nil {
+			return err
+		}
+	}
+	for i, c := range e.chunks {
+		if c == nil {
+			if err := e.others.write(e, i, group); err != nil {
+				return err
+			}
+			continue
+		}
+		about := group.NextColumnChunk()
+		if err := c.shared().write(about, bounds[i]); err != nil {
+			return err
+		}
+		inOrder(about)
+	}
+	if err := group.Finish(0, int16(e.groups)); err != nil {
+		return err
+	}
+	e.groups++
+	e.rows, e.raw = 0, 0
+	return nil
+}
+
+// inOrder sorts what arrow-go lists in no order.
+func inOrder(about *metadata.ColumnChunkMetaDataBuilder) {
+	stats := about.Contents().MetaData.EncodingStats
+	sort.SliceStable(stats, func(i, j int) bool {
+		return stats[i].PageType > stats[j].PageType || stats[i].PageType == stats[j].PageType && stats[i].Encoding < stats[j].Encoding
+	})
+}
+
+// Close is the Encoder's.
+func (e *parquetFile) Close() error {
+	if err := e.endGroup(); err != nil {
+		return err
+	}
+	about, err := e.about.Finish()
 	if err != nil {
 		return err
 	}
-	if int64(held)+rows.NumRows() <= rowGroupRows && e.file.RowGroupTotalCompressedBytes() < rowGroupBytes {
-		return nil
+	start := e.written.n
+	if _, err := about.WriteTo(e.written, nil); err != nil {
+		return err
 	}
-	clear(e.raw)
-	return e.file.NewBufferedRowGroupChecked()
+	end := binary.LittleEndian.AppendUint32(nil, uint32(e.written.n-start))
+	return e.put(slices.Concat(end, []byte(parquetMagic)))
 }
 
-// start begins the file. The first rows decide how columns are encoded; nil = there are none.
-func (e *parquetFile) start(rows arrow.RecordBatch) error {
-	options := []parquet.WriterProperty{
-		parquet.WithCreatedBy(createdBy),
-		parquet.WithVersion(parquet.V2_LATEST),
-		parquet.WithDataPageVersion(parquet.DataPageV1),
-		parquet.WithDataPageSize(pageBytes),
-		parquet.WithMaxRowGroupLength(rowGroupRows),
-		parquet.WithCompression(parquetCodec(e.codec)),
-	}
-	if e.codec == Zstd {
-		options = append(options, parquet.WithCompressionLevel(zstdLevel))
-	}
-	for i, f := range e.source.Fields() {
-		path := parquet.ColumnPath{f.Name}
-		if holdsJSON(f) { // nobody asks for the smallest JSON text
-			options = append(options, parquet.WithStatsPath(path, false))
-		}
-		if rows != nil && !repeats(rows.Column(i)) {
-			options = append(options, parquet.WithDictionaryPath(path, false))
+// Discard is the Encoder's.
+func (e *parquetFile) Discard() { e.press.discard() }
+
+// Size is the Encoder's.
+func (e *parquetFile) Size() int64 {
+	size := e.written.n
+	for _, c := range e.chunks {
+		if c != nil {
+			size += c.shared().size()
 		}
 	}
-	var err error
-	props := parquet.NewWriterProperties(options...)
-	e.file, err = pqarrow.NewFileWriter(e.schema, e.written, props, pqarrow.DefaultWriterProps())
-	return err
+	if e.others != nil {
+		size += e.others.size()
+	}
+	return size
 }
 
-// repeats says whether a column has the same values again and again.
-func repeats(column arrow.Array) bool {
-	if _, nested := column.DataType().(arrow.NestedType); nested {
-		return true
+func rawBytesOf(columns []arrow.Array, from, to int) int64 {
+	var n int64
+	for _, c := range columns {
+		n += rawBytes(c, from, to)
 	}
-	n := min(column.Len(), sampleRows)
-	values := make(map[string]struct{}, n)
-	for i := range n {
-		values[column.ValueStr(i)] = struct{}{}
-	}
-	return len(values) < n/2
+	return n
 }
 
-// rawBytes is about how long the plain encoding of a column is.
-func rawBytes(a arrow.Array) int64 {
-	n := int64(a.Len())
+// rawBytes is about how long the plain encoding of the rows [from, to) is.
+func rawBytes(a arrow.Array, from, to int) int64 {
+	n := int64(to - from)
+	if n == 0 {
+		return 0
+	}
 	switch a := a.(type) {
 	case array.BinaryLike:
-		return int64(len(a.ValueBytes())) + 4*n
+		end := a.ValueOffset64(0) + int64(len(a.ValueBytes()))
+		if to < a.Len() {
+			end = a.ValueOffset64(to)
+		}
+		return end - a.ValueOffset64(from) + 4*n
 	case *array.Struct:
 		var total int64
 		for i := range a.NumField() {
-			total += rawBytes(a.Field(i))
+			total += rawBytes(a.Field(i), from, to)
 		}
 		return total
 	case array.ListLike:
-		if n == 0 {
-			return 0
-		}
-		start, _ := a.ValueOffsets(0)
-		_, end := a.ValueOffsets(a.Len() - 1)
-		elements := array.NewSlice(a.ListValues(), start, max(start, end))
-		defer elements.Release()
-		return n + rawBytes(elements)
+		start, _ := a.ValueOffsets(from)
+		_, end := a.ValueOffsets(to - 1)
+		return n + rawBytes(a.ListValues(), int(start), int(max(start, end)))
 	}
 	if t, ok := a.DataType().(arrow.FixedWidthDataType); ok {
 		return n * int64(t.BitWidth()) / 8
 	}
 	return n
-}
-
-func parquetCodec(c Compression) compress.Compression {
-	switch c {
-	case Zstd:
-		return compress.Codecs.Zstd
-	case LZ4:
-		return compress.Codecs.Lz4Raw // the framing that all readers agree on
-	case Snappy:
-		return compress.Codecs.Snappy
-	case Gzip:
-		return compress.Codecs.Gzip
-	case Brotli:
-		return compress.Codecs.Brotli
-	case None:
-	}
-	return compress.Codecs.Uncompressed
-}
-
-// Close is the Encoder's.
-func (e *parquetFile) Close() error {
-	if e.file == nil {
-		if err := e.start(nil); err != nil {
-			return err
-		}
-	}
-	e.closed = true
-	return e.file.Close()
-}
-
-// Size is the Encoder's. What is in a column's open page is not compressed yet.
-func (e *parquetFile) Size() int64 {
-	if e.file == nil || e.closed {
-		return e.written.n
-	}
-	var paged, open int64
-	for _, n := range e.raw {
-		open += n % pageBytes
-		paged += n - n%pageBytes
-	}
-	compressed := e.file.RowGroupTotalCompressedBytes()
-	ratio := firstGuess
-	switch {
-	case e.codec == None:
-		ratio = 1
-	case paged > 0:
-		ratio = min(1, float64(compressed)/float64(paged))
-	}
-	return e.written.n + compressed + int64(float64(open)*ratio)
 }
 
 // A counter counts the bytes that go to w.

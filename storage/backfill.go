@@ -194,12 +194,6 @@ func (db *DB) UpdateBackfill(
 	return updated, nil
 }
 
-// CountOpenBackfills counts the team's backfills that are under way, without retries.
-func (db *DB) CountOpenBackfills(ctx context.Context, teamID int64) (int64, error) {
-	n, err := countOpen(db.reading(ctx), teamID)
-	return n, classify("count open backfills", err)
-}
-
 func countOpen(tx *gorm.DB, teamID int64) (n int64, err error) {
 	err = tx.Model(&backfillRow{}).Where("team_id = ? AND NOT retry AND "+open, teamID).Count(&n).Error
 	return n, err

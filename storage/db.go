@@ -53,7 +53,7 @@ func Open(ctx context.Context, dsn string, sealer *Sealer) (*DB, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "tranche"
 	}
-	pool := stdlib.OpenDB(*config)
+	pool := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(planAnew))
 	pool.SetMaxOpenConns(maxConnections)
 	pool.SetMaxIdleConns(maxIdleConnections)
 	pool.SetConnMaxLifetime(maxConnectionLife)
@@ -64,6 +64,13 @@ func Open(ctx context.Context, dsn string, sealer *Sealer) (*DB, error) {
 		return nil, errors.Join(err, pool.Close())
 	}
 	return db, nil
+}
+
+// planAnew makes the server plan each statement for its values. A plan for any values reads all runs of an export to find
+// the few with a rare status, and it comes into use only once a statement was executed several times.
+func planAnew(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SET plan_cache_mode = force_custom_plan")
+	return err
 }
 
 // A Config is what a DB is made of. Open and package storage/sqlite fill it.

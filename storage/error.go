@@ -2,8 +2,11 @@ package storage
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"unicode/utf8"
@@ -64,8 +67,21 @@ func unavailable(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
 	}
+	if brokenOff(err) {
+		return true
+	}
 	primary := sqliteCode(err) & sqlitePrimary
 	return primary == sqliteBusy || primary == sqliteLocked
+}
+
+// brokenOff says whether the connection ended in the middle of something, or was found to be over.
+func brokenOff(err error) bool {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, driver.ErrBadConn, sql.ErrConnDone} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return pgconn.SafeToRetry(err)
 }
 
 // conflicted says whether running the transaction again can help.

@@ -62,10 +62,7 @@ func (s *Sealer) exportRowOf(e batch.Export) (exportRow, error) {
 	if err != nil {
 		return exportRow{}, fmt.Errorf("seal settings: %w", err)
 	}
-	var first, last *time.Time
-	if e.FirstInterval != nil {
-		first, last = utcOrNil(&e.FirstInterval.Start), utcOrNil(&e.FirstInterval.End)
-	}
+	first, last := boundsOf(e.FirstInterval)
 	return exportRow{
 		ID: e.ID, TeamID: e.TeamID, Name: e.Name, Model: string(e.Model),
 		DestinationType: e.Destination.Type, IntegrationID: e.Destination.Integration,
@@ -89,16 +86,11 @@ func (s *Sealer) exportOf(r exportRow) (batch.Export, error) {
 	if err := json.Unmarshal(text, &config); err != nil {
 		return batch.Export{}, fmt.Errorf("export %s: decode settings: %w", r.ID, err)
 	}
-	var first *batch.Interval
-	if r.FirstIntervalStart != nil && r.FirstIntervalEnd != nil {
-		i := interval(*r.FirstIntervalStart, *r.FirstIntervalEnd)
-		first = &i
-	}
 	return batch.Export{
 		ID: r.ID, TeamID: r.TeamID, Name: r.Name, Model: batch.Model(r.Model),
 		Destination: batch.Destination{Type: r.DestinationType, Config: config, Integration: r.IntegrationID},
 		Frequency:   batch.Frequency(r.Frequency), Timezone: r.Timezone, OffsetDay: r.OffsetDay, OffsetHour: r.OffsetHour,
-		FirstInterval: first,
+		FirstInterval: intervalOf(r.FirstIntervalStart, r.FirstIntervalEnd),
 		StartAt:       utcOrNil(r.StartAt), EndAt: utcOrNil(r.EndAt),
 		Paused: r.Paused, LastPausedAt: utcOrNil(r.LastPausedAt), Deleted: r.Deleted,
 		Revision: r.Revision, ScheduledRevision: r.ScheduledRevision,
@@ -156,7 +148,12 @@ func (db *DB) CreateExport(ctx context.Context, e batch.Export) error {
 	if err != nil {
 		return classify("create export", err)
 	}
-	return classify("create export", db.writing(ctx).Create(&row).Error)
+	return db.transact(ctx, "create export", func(tx *gorm.DB) error {
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+		return beginSpan(tx, e)
+	})
 }
 
 // Export returns a team's export. Deleted ones are not found.
@@ -184,12 +181,27 @@ func (db *DB) ListExports(ctx context.Context, teamID int64, limit, offset int) 
 		total int64
 		rows  []exportRow
 	)
-	team := func() *gorm.DB { return db.reading(ctx).Where("team_id = ? AND NOT deleted", teamID) }
-	if err := team().Model(&exportRow{}).Count(&total).Error; err != nil {
+	team := func() *gorm.DB {
+		return db.reading(ctx).Model(&exportRow{}).Where("team_id = ? AND NOT deleted", teamID)
+	}
+	if err := team().Count(&total).Error; err != nil {
 		return nil, 0, classify("count exports", err)
 	}
-	err := team().Order("created_at DESC, id DESC").Limit(limited(limit)).Offset(max(0, offset)).Find(&rows).Error
-	if err != nil {
+	if int64(offset) >= total {
+		return nil, total, nil
+	}
+	const newest = "created_at DESC, id DESC"
+	page := team()
+	if offset > 0 {
+		// What lies before the page is skipped in the index, without reading its rows.
+		var first exportRow
+		err := team().Select("created_at", "id").Order(newest).Offset(offset).Limit(1).Find(&first).Error
+		if err != nil {
+			return nil, 0, classify("list exports", err)
+		}
+		page = page.Where("(created_at, id) <= (?, ?)", first.CreatedAt, first.ID)
+	}
+	if err := page.Order(newest).Limit(limited(limit)).Find(&rows).Error; err != nil {
 		return nil, 0, classify("list exports", err)
 	}
 	exports, err := db.sealer.exportsOf(rows)
@@ -209,10 +221,11 @@ func (db *DB) UpdateExport(
 		if err != nil {
 			return err
 		}
-		after, err := db.sealer.exportOf(row)
+		before, err := db.sealer.exportOf(row)
 		if err != nil {
 			return err
 		}
+		after := before
 		if err := change(&after); errors.Is(err, batch.ErrUnchanged) {
 			updated, err = db.sealer.exportOf(row)
 			return err
@@ -231,7 +244,10 @@ func (db *DB) UpdateExport(
 		if updated, err = db.sealer.exportOf(row); err != nil {
 			return err
 		}
-		return tx.Select("*").Updates(&row).Error
+		if err := tx.Select("*").Updates(&row).Error; err != nil {
+			return err
+		}
+		return respan(tx, before, updated)
 	})
 	if err != nil {
 		return batch.Export{}, err

@@ -117,6 +117,10 @@ func TestMappingsForgetNothing(t *testing.T) {
 			func(r countedRow) (batch.Backfill, error) { return backfillOf(r.Row, r.Runs), nil })
 		requireFilled(t, backfillRowOf(filled[batch.Backfill](t)))
 	})
+	t.Run("span", func(t *testing.T) {
+		t.Parallel()
+		requireRoundTrip(t, sure(spanRowOf), sure(spanOf))
+	})
 	t.Run("delivery", func(t *testing.T) {
 		t.Parallel()
 		requireRoundTrip(t, deliveryRowOf, deliveryOf)

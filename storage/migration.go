@@ -52,7 +52,7 @@ type migration struct {
 	sql     string
 }
 
-// migrations lists the dialect's steps in order. A number may be missing; none is there twice.
+// migrations lists the dialect's steps in the order of their versions.
 func (d Dialect) migrations() ([]migration, error) {
 	dir := path.Join("migrations", string(d))
 	entries, err := fs.ReadDir(migrationFiles, dir) // sorted by name
@@ -64,7 +64,7 @@ func (d Dialect) migrations() ([]migration, error) {
 		number, name, _ := strings.Cut(strings.TrimSuffix(entry.Name(), ".sql"), "_")
 		version, err := strconv.Atoi(number)
 		if err != nil || len(all) > 0 && version <= all[len(all)-1].version {
-			return nil, fmt.Errorf("migration %s has no number of its own", entry.Name())
+			return nil, fmt.Errorf("migration %s: want a number that no other has", entry.Name())
 		}
 		text, err := fs.ReadFile(migrationFiles, path.Join(dir, entry.Name()))
 		if err != nil {
@@ -108,12 +108,9 @@ func (db *DB) apply(tx *gorm.DB, step migration, newest int) error {
 	if schema.Database > schema.Binary {
 		return &VersionError{Schema: schema}
 	}
-	var applied int64
-	if err := tx.Raw("SELECT COUNT(*) FROM schema_migrations WHERE version = ?", step.version).Scan(&applied).Error; err != nil {
+	var done bool
+	if err := tx.Raw("SELECT EXISTS (SELECT 1 FROM schema_migrations WHERE version = ?)", step.version).Scan(&done).Error; err != nil || done {
 		return err
-	}
-	if applied > 0 {
-		return nil
 	}
 	if err := tx.Exec(step.sql).Error; err != nil {
 		return err

@@ -74,3 +74,20 @@ func (db *DB) DeliveredSince(ctx context.Context, exportID uuid.UUID, within bat
 	}
 	return bounds, nil
 }
+
+// DeliveredBounds returns the bounds of an export's deliveries that overlap the range, by their start. Those from the
+// beginning of time are left out: they are copies of their own.
+func (db *DB) DeliveredBounds(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Interval, error) {
+	var rows []struct{ IntervalStart, IntervalEnd time.Time }
+	err := db.reading(ctx).Raw(`SELECT interval_start, interval_end FROM deliveries WHERE superseded_at IS NULL
+		AND export_id = ? AND interval_end > ? AND interval_start < ? AND interval_start > ? ORDER BY interval_start, interval_end`,
+		exportID, utc(within.Start), utc(within.End), time.Time{}).Scan(&rows).Error
+	if err != nil {
+		return nil, classify("list deliveries", err)
+	}
+	bounds := make([]batch.Interval, len(rows))
+	for i, row := range rows {
+		bounds[i] = interval(row.IntervalStart, row.IntervalEnd)
+	}
+	return bounds, nil
+}

@@ -32,6 +32,7 @@ type runRow struct {
 	LatestError     string
 	ErrorCode       string
 	NextRetryAt     *time.Time
+	WaitingFor      string
 	RowsTotal       *int64
 	RowsCompleted   *int64
 	RowsFailed      *int64
@@ -53,7 +54,7 @@ func runRowOf(r batch.Run) runRow {
 		IntervalStart: utc(r.Interval.Start), IntervalEnd: utc(r.Interval.End),
 		Status: string(r.Status), Revision: r.Revision, WorkflowID: r.WorkflowID, TemporalRunID: r.TemporalRunID,
 		Generation: r.Generation, Attempt: r.Attempt,
-		LatestError: clean(r.LatestError), ErrorCode: string(r.ErrorCode), NextRetryAt: utcOrNil(r.NextRetryAt),
+		LatestError: clean(r.LatestError), ErrorCode: string(r.ErrorCode), NextRetryAt: utcOrNil(r.NextRetryAt), WaitingFor: r.WaitingFor,
 		RowsTotal: r.RowsTotal, RowsCompleted: r.RowsCompleted, RowsFailed: r.RowsFailed, Bytes: r.Bytes, Files: r.Files,
 		CommitStartedAt: utcOrNil(r.CommitStartedAt), CreatedAt: utc(r.CreatedAt), FinishedAt: utcOrNil(r.FinishedAt),
 		LastUpdatedAt: utc(r.LastUpdatedAt),
@@ -67,7 +68,7 @@ func runOf(r runRow) batch.Run {
 		Interval: interval(r.IntervalStart, r.IntervalEnd),
 		Status:   batch.RunStatus(r.Status), Revision: r.Revision, WorkflowID: r.WorkflowID, TemporalRunID: r.TemporalRunID,
 		Generation: r.Generation, Attempt: r.Attempt,
-		LatestError: r.LatestError, ErrorCode: batch.Code(r.ErrorCode), NextRetryAt: utcOrNil(r.NextRetryAt),
+		LatestError: r.LatestError, ErrorCode: batch.Code(r.ErrorCode), NextRetryAt: utcOrNil(r.NextRetryAt), WaitingFor: r.WaitingFor,
 		RowsTotal: r.RowsTotal, RowsCompleted: r.RowsCompleted, RowsFailed: r.RowsFailed, Bytes: r.Bytes, Files: r.Files,
 		CommitStartedAt: utcOrNil(r.CommitStartedAt), CreatedAt: utc(r.CreatedAt), FinishedAt: utcOrNil(r.FinishedAt),
 		LastUpdatedAt: utc(r.LastUpdatedAt),

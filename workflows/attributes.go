@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"context"
-	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
@@ -67,9 +66,6 @@ func inherited(ctx workflow.Context) temporal.SearchAttributes {
 	}
 	return temporal.NewSearchAttributes(updates...)
 }
-
-// catchupWindow is how long an outage may last without intervals being lost.
-const catchupWindow = 30 * 24 * time.Hour
 
 // EnsureSearchAttributes registers the attributes that the namespace lacks.
 func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace string) error {

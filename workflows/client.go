@@ -8,11 +8,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"tranche/batch"
@@ -23,41 +22,12 @@ import (
 // are *batch.Error with batch.CodeUnavailable.
 type Client struct {
 	Temporal client.Client
+	// CatchUp is how long an outage may last without intervals being lost; zero = DefaultCatchUp.
+	CatchUp time.Duration
 }
 
 // rpcTimeout bounds one call to Temporal, its retries included.
 const rpcTimeout = 10 * time.Second
-
-// Put creates or updates the export's schedule. A schedule that was put for a newer revision is left alone.
-func (c *Client) Put(ctx context.Context, e batch.Export) error {
-	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
-	defer cancel()
-	spec, err := specOf(e)
-	if err != nil {
-		return err
-	}
-	schedules := c.Temporal.ScheduleClient()
-	_, err = schedules.Create(ctx, client.ScheduleOptions{
-		ID: e.ID.String(), Spec: spec, Action: actionOf(e), Overlap: overlap, CatchupWindow: catchupWindow,
-		Paused: e.Paused, Note: noteOf(e), TypedSearchAttributes: attributesOf(e),
-	})
-	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-		return unavailable("create schedule", err)
-	}
-	err = schedules.GetHandle(ctx, e.ID.String()).Update(ctx, client.ScheduleUpdateOptions{
-		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
-			s := in.Description.Schedule
-			if revisionOf(s) > e.Revision {
-				return nil, temporal.ErrSkipScheduleUpdate
-			}
-			s.Spec, s.Action = &spec, actionOf(e)
-			s.Policy = &client.SchedulePolicies{Overlap: overlap, CatchupWindow: catchupWindow}
-			s.State.Paused, s.State.Note = e.Paused, noteOf(e)
-			return &client.ScheduleUpdate{Schedule: &s}, nil
-		},
-	})
-	return unavailable("update schedule", err)
-}
 
 // Remove deletes the export's schedule, if there is one.
 func (c *Client) Remove(ctx context.Context, exportID uuid.UUID) error {
@@ -67,7 +37,7 @@ func (c *Client) Remove(ctx context.Context, exportID uuid.UUID) error {
 	return unavailable("delete schedule", ignoreNotFound(err))
 }
 
-// Scheduled returns the ids of all exports that have a schedule.
+// Scheduled returns all exports that have a schedule, and whether it is paused. Temporal's list lags behind by seconds.
 func (c *Client) Scheduled(ctx context.Context) (map[uuid.UUID]bool, error) {
 	list, err := c.Temporal.ScheduleClient().List(ctx, client.ScheduleListOptions{PageSize: 1000})
 	if err != nil {
@@ -80,22 +50,31 @@ func (c *Client) Scheduled(ctx context.Context) (map[uuid.UUID]bool, error) {
 			return nil, unavailable("list schedules", err)
 		}
 		if id, err := uuid.Parse(entry.ID); err == nil { // others may keep schedules of their own in the namespace
-			ids[id] = true
+			ids[id] = entry.Paused
 		}
 	}
 	return ids, nil
 }
 
-// StartInterval starts the execution of an interval, unless one runs or has delivered.
+// StartInterval starts an execution for an interval, unless one runs. What the interval delivered before is replaced.
 func (c *Client) StartInterval(ctx context.Context, e batch.Export, i batch.Interval) error {
-	in := ExportIntervalInput{BatchExportID: e.ID, TeamID: e.TeamID, End: &i.End}
-	if !i.Start.IsZero() {
+	return c.startInterval(ctx, e, i, ExportIntervalInput{BatchExportID: e.ID, TeamID: e.TeamID})
+}
+
+// StartDue starts an execution for an interval that is due, unless one runs. It ends at once if the interval was
+// delivered meanwhile.
+func (c *Client) StartDue(ctx context.Context, e batch.Export, i batch.Interval) error {
+	return c.startInterval(ctx, e, i, ExportIntervalInput{BatchExportID: e.ID, TeamID: e.TeamID, Due: true})
+}
+
+func (c *Client) startInterval(ctx context.Context, e batch.Export, i batch.Interval, in ExportIntervalInput) error {
+	if in.End = &i.End; !i.Start.IsZero() {
 		in.Start = &i.Start
 	}
 	return c.start(ctx, client.StartWorkflowOptions{
 		ID: batch.WorkflowID(e.ID, i.End), TaskQueue: QueueExports,
-		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-		TypedSearchAttributes: attributesOf(e), StaticSummary: summaryOf(e), Priority: priorityOf(e.TeamID),
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		TypedSearchAttributes: attributesOf(e, AttributeIntervalEnd.ValueSet(i.End)), StaticSummary: summaryOf(e), Priority: priorityOf(e.TeamID, scheduled),
 	}, ExportInterval, in)
 }
 
@@ -106,7 +85,7 @@ func (c *Client) StartBackfill(ctx context.Context, b batch.Backfill) error {
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			AttributeTeam.ValueSet(b.TeamID), AttributeExport.ValueSet(b.ExportID.String()), AttributeBackfill.ValueSet(b.ID.String())),
-		StaticSummary: backfillSummary(b), Priority: priorityOf(b.TeamID),
+		StaticSummary: backfillSummary(b), Priority: priorityOf(b.TeamID, rankOf(b)),
 	}, Backfill, BackfillInput{BackfillID: b.ID, BatchExportID: b.ExportID, TeamID: b.TeamID})
 }
 
@@ -157,38 +136,71 @@ func (c *Client) Await(ctx context.Context, workflowID string) error {
 	return unavailable("await workflow", ignoreNotFound(err))
 }
 
-// DescribeRun says what became of the run's workflow.
-func (c *Client) DescribeRun(ctx context.Context, r batch.Run) (app.Execution, error) {
-	return c.describe(ctx, r.WorkflowID, r.TemporalRunID)
+// DescribeRun says what became of the run's workflow, and which try of its work ended because its worker did not answer.
+func (c *Client) DescribeRun(ctx context.Context, r batch.Run) (app.Execution, *app.Retry, error) {
+	d, err := c.describe(ctx, r.WorkflowID, r.TemporalRunID)
+	return executionOf(d), retryOf(d), err
 }
 
 // DescribeBackfill says what became of the backfill's workflow.
 func (c *Client) DescribeBackfill(ctx context.Context, b batch.Backfill) (app.Execution, error) {
-	return c.describe(ctx, batch.BackfillWorkflowID(b.ExportID, b.ID), "")
+	d, err := c.describe(ctx, batch.BackfillWorkflowID(b.ExportID, b.ID), "")
+	return executionOf(d), err
 }
 
-func (c *Client) describe(ctx context.Context, id, runID string) (app.Execution, error) {
+// DescribeInterval says what became of the newest execution under the interval's id, and its run id.
+func (c *Client) DescribeInterval(ctx context.Context, exportID uuid.UUID, end time.Time) (app.Execution, string, error) {
+	d, err := c.describe(ctx, batch.WorkflowID(exportID, end), "")
+	return executionOf(d), d.GetWorkflowExecutionInfo().GetExecution().GetRunId(), err
+}
+
+// describe returns nil when Temporal knows no such execution.
+func (c *Client) describe(ctx context.Context, id, runID string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
 	defer cancel()
 	d, err := c.Temporal.DescribeWorkflowExecution(ctx, id, runID)
 	if err != nil {
-		return app.ExecutionGone, unavailable("describe workflow", ignoreNotFound(err))
+		return nil, unavailable("describe workflow", ignoreNotFound(err))
+	}
+	return d, nil
+}
+
+func executionOf(d *workflowservice.DescribeWorkflowExecutionResponse) app.Execution {
+	if d == nil {
+		return app.ExecutionGone
 	}
 	switch d.GetWorkflowExecutionInfo().GetStatus() {
 	case enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED:
-		return app.ExecutionCompleted, nil
+		return app.ExecutionCompleted
 	case enumspb.WORKFLOW_EXECUTION_STATUS_FAILED:
-		return app.ExecutionFailed, nil
+		return app.ExecutionFailed
 	case enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED:
-		return app.ExecutionCancelled, nil
+		return app.ExecutionCancelled
 	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:
-		return app.ExecutionTerminated, nil
+		return app.ExecutionTerminated
 	case enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
-		return app.ExecutionTimedOut, nil
+		return app.ExecutionTimedOut
 	case enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
 		enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED:
 	}
-	return app.ExecutionRunning, nil
+	return app.ExecutionRunning
+}
+
+// retryOf finds the work of an execution whose last try timed out: its worker could not record it. Nil = there is none.
+func retryOf(d *workflowservice.DescribeWorkflowExecutionResponse) *app.Retry {
+	var worst *app.Retry
+	for _, a := range d.GetPendingActivities() {
+		if a.GetAttempt() < 2 || a.GetLastFailure().GetTimeoutFailureInfo() == nil {
+			continue
+		}
+		if failed := int(a.GetAttempt()) - 1; worst == nil || failed > worst.Attempt {
+			worst = &app.Retry{Attempt: failed}
+			if next := a.GetNextAttemptScheduleTime(); next != nil {
+				worst.Next = next.AsTime()
+			}
+		}
+	}
+	return worst
 }
 
 // Healthy says whether Temporal answers.
@@ -246,26 +258,9 @@ func specOf(e batch.Export) (client.ScheduleSpec, error) {
 func actionOf(e batch.Export) *client.ScheduleWorkflowAction {
 	return &client.ScheduleWorkflowAction{
 		ID: e.ID.String(), Workflow: ExportInterval, TaskQueue: QueueExports,
-		Args:                  []any{ExportIntervalInput{BatchExportID: e.ID, TeamID: e.TeamID, Revision: e.Revision}},
-		TypedSearchAttributes: attributesOf(e), StaticSummary: summaryOf(e), Priority: priorityOf(e.TeamID),
+		Args:                  []any{ExportIntervalInput{BatchExportID: e.ID, TeamID: e.TeamID, Revision: e.Revision, Paused: &e.Paused}},
+		TypedSearchAttributes: attributesOf(e), StaticSummary: summaryOf(e), Priority: priorityOf(e.TeamID, scheduled),
 	}
-}
-
-// revisionOf is the revision for which the schedule was put; 0 = unknown.
-func revisionOf(s client.Schedule) int64 {
-	action, ok := s.Action.(*client.ScheduleWorkflowAction)
-	if !ok || len(action.Args) == 0 {
-		return 0
-	}
-	payload, ok := action.Args[0].(*commonpb.Payload)
-	if !ok {
-		return 0
-	}
-	var in ExportIntervalInput
-	if err := converter.GetDefaultDataConverter().FromPayload(payload, &in); err != nil {
-		return 0
-	}
-	return in.Revision
 }
 
 // summaryOf is short enough for a static summary, which is limited to 200 bytes: all its parts are of our own making.
@@ -292,9 +287,4 @@ func backfillSummary(b batch.Backfill) string {
 
 func noteOf(e batch.Export) string {
 	return fmt.Sprintf("Schedule put for revision %d of batch export %s in team %d.", e.Revision, e.ID, e.TeamID)
-}
-
-// priorityOf shares the workers fairly among teams.
-func priorityOf(teamID int64) temporal.Priority {
-	return temporal.Priority{FairnessKey: fmt.Sprintf("team-%d", teamID)}
 }

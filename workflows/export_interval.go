@@ -22,11 +22,15 @@ type ExportIntervalInput struct {
 	TeamID        int64     `json:"team_id"`
 	// Revision is that of the definition for which a schedule was put; it lets an older Put recognise a newer one.
 	Revision int64 `json:"revision,omitempty"`
+	// Paused says how the schedule was put; it lets Put recognise that somebody paused or unpaused it in Temporal since.
+	Paused *bool `json:"schedule_paused,omitempty"`
 	// Start and End are explicit bounds. Without End the interval is the one that ends at the schedule's nominal time;
 	// End without Start means from the beginning.
 	Start      *time.Time `json:"data_interval_start,omitempty"`
 	End        *time.Time `json:"data_interval_end,omitempty"`
 	BackfillID *uuid.UUID `json:"backfill_id,omitempty"`
+	// Due says that the interval was due and nobody saw to it: there is nothing to do if it was delivered meanwhile.
+	Due bool `json:"due,omitempty"`
 }
 
 // ExportIntervalResult is what a run did.
@@ -41,22 +45,36 @@ type ExportIntervalResult struct {
 }
 
 // ExportInterval delivers one interval: begin, stage the splits a few at a time, recount, commit, finish.
+//
+// When somebody resets an execution in Temporal, a new one replays what the old one did, and would go on with the old
+// one's run. Such a run is left as it ended, and the interval begins anew, as a run of this execution.
 func ExportInterval(ctx workflow.Context, in ExportIntervalInput) (ExportIntervalResult, error) {
-	r := run{input: in}
-	if err := r.begin(ctx); err != nil {
-		return ExportIntervalResult{}, err
+	for {
+		r := run{input: in}
+		if err := r.begin(ctx); err != nil {
+			return ExportIntervalResult{}, err
+		}
+		if r.begun.Skip != "" {
+			workflow.SetCurrentDetails(ctx, "Nothing to do: "+r.begun.Skip+".")
+			return ExportIntervalResult{Skipped: r.begun.Skip}, nil
+		}
+		r.reset = r.begun.RunID != batch.RunID(workflow.GetInfo(ctx).WorkflowExecution.RunID)
+		result, err := r.finish(ctx, r.deliver(ctx))
+		if !r.reset {
+			return result, err
+		}
+		if ctx.Err() != nil { // it was the old one that somebody cancelled
+			ctx, _ = workflow.NewDisconnectedContext(ctx)
+		}
 	}
-	if r.begun.Skip != "" {
-		workflow.SetCurrentDetails(ctx, "Nothing to do: "+r.begun.Skip+".")
-		return ExportIntervalResult{Skipped: r.begun.Skip}, nil
-	}
-	return r.finish(ctx, r.deliver(ctx))
 }
 
 // A run is the state of one ExportInterval.
 type run struct {
 	input ExportIntervalInput
 	begun activities.Begun
+	// reset says that the run is another execution's, of which this one is a reset.
+	reset bool
 }
 
 // acts names activities by method value; it is never called.
@@ -72,6 +90,10 @@ const (
 func (r *run) begin(ctx workflow.Context) error {
 	in := activities.BeginInput{
 		BatchExportID: r.input.BatchExportID, Start: r.input.Start, End: r.input.End, BackfillID: r.input.BackfillID,
+		Revision: r.input.Revision, Due: r.input.Due,
+	}
+	if info := workflow.GetInfo(ctx); info.OriginalRunID != "" && info.OriginalRunID != info.WorkflowExecution.RunID {
+		in.Due, in.BackfillID = false, nil // a reset is a retry that an operator asked for
 	}
 	if nominal, ok := workflow.GetTypedSearchAttributes(ctx).GetTime(scheduledStartTime); ok && in.End == nil {
 		in.Nominal = &nominal
@@ -94,15 +116,14 @@ func (r *run) deliver(ctx workflow.Context) error {
 			return err
 		}
 	}
-	var plan activities.Planned
-	err := r.execute(ctx, "Plan the splits and count the rows", acts.Plan, activities.RunInput{RunID: r.begun.RunID, Generation: 1}, &plan)
+	plan, err := r.plan(ctx)
 	for err == nil {
 		r.tell(ctx, "Staging %d rows in %d splits.", plan.Rows, plan.Splits)
 		if err = r.stage(ctx, plan); err != nil {
 			return err
 		}
 		var recounted activities.Recounted
-		err = r.execute(ctx, "Count the rows again", acts.Recount, activities.RunInput{RunID: r.begun.RunID, Generation: plan.Generation}, &recounted)
+		err = r.execute(ctx, "Count the rows again", acts.Recount, r.generation(plan.Generation), &recounted)
 		if recounted.Again == nil {
 			break
 		}
@@ -112,6 +133,29 @@ func (r *run) deliver(ctx workflow.Context) error {
 		return err
 	}
 	return r.commit(ctx, plan)
+}
+
+// plan plans the run, when it may work. A run that has to wait has no limit of time: those it waits for have.
+func (r *run) plan(ctx workflow.Context) (activities.Planned, error) {
+	in := r.generation(1)
+	for {
+		var plan activities.Planned
+		err := r.execute(ctx, "Plan the splits and count the rows", acts.Plan, in, &plan)
+		if err != nil || plan.Waiting == "" {
+			return plan, err
+		}
+		r.tell(ctx, "Waiting: %s.", plan.Waiting)
+		waiting := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+			StartToCloseTimeout: r.begun.Short, WaitForCancellation: true, RetryPolicy: retries(), Summary: "Wait for a place",
+		})
+		if err := workflow.ExecuteActivity(waiting, acts.Admit, in).Get(ctx, nil); err != nil {
+			return plan, err
+		}
+	}
+}
+
+func (r *run) generation(n int) activities.RunInput {
+	return activities.RunInput{RunID: r.begun.RunID, Generation: n, Reset: r.reset}
 }
 
 // stage stages all splits, a few at a time. The first failure stops the others.
@@ -129,7 +173,7 @@ func (r *run) stage(ctx workflow.Context, plan activities.Planned) error {
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			defer running.Done()
 			defer slots.Release(1)
-			in := activities.StageInput{RunID: r.begun.RunID, Generation: plan.Generation, Split: split, Splits: plan.Splits}
+			in := activities.StageInput{RunID: r.begun.RunID, Generation: plan.Generation, Split: split, Splits: plan.Splits, Reset: r.reset}
 			summary := fmt.Sprintf("Stage split %d of %d", split+1, plan.Splits)
 			if err := r.execute(ctx, summary, acts.Stage, in, nil); err != nil && failed == nil {
 				failed = err
@@ -152,7 +196,7 @@ func (r *run) commit(ctx workflow.Context, plan activities.Planned) error {
 	}
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	r.tell(ctx, "Publishing %d rows.", plan.Rows)
-	return r.execute(ctx, "Publish", acts.Commit, activities.RunInput{RunID: r.begun.RunID, Generation: plan.Generation}, nil)
+	return r.execute(ctx, "Publish", acts.Commit, r.generation(plan.Generation), nil)
 }
 
 // execute runs an activity that heartbeats, within the run's limits.
@@ -166,7 +210,7 @@ func (r *run) execute(ctx workflow.Context, summary string, activity, in, result
 
 // finish writes the final state, whatever happened, and ends the workflow so that Temporal and the API agree.
 func (r *run) finish(ctx workflow.Context, failure error) (ExportIntervalResult, error) {
-	in := activities.FinishInput{RunID: r.begun.RunID, Status: batch.RunCompleted}
+	in := activities.FinishInput{RunID: r.begun.RunID, Status: batch.RunCompleted, Reset: r.reset}
 	if failure != nil {
 		in.Status, in.Code, in.Message = outcomeOf(failure)
 	}

@@ -25,10 +25,15 @@ type script struct {
 	begun     activities.Begun
 	beginErr  error
 	plan      activities.Planned
+	waits     []string // what Plan answers first, one after the other
+	admits    int
+	admitErr  error
 	recounts  []activities.Recounted
 	stageErr  error
 	commitErr error
 	final     *batch.RunStatus // what Finish answers, if not what it was told
+
+	arrange func() // after a run has finished
 
 	mu        sync.Mutex
 	began     []activities.BeginInput
@@ -39,7 +44,7 @@ type script struct {
 }
 
 var (
-	runID    = uuid.MustParse("0198c0de-0000-7000-8000-000000000001")
+	runID    = batch.RunID("default-test-run-id") // of the test environment
 	exportID = uuid.MustParse("0198c0de-0000-7000-8000-0000000000ee")
 	end      = time.Date(2026, 7, 28, 10, 0, 0, 0, time.UTC)
 	interval = batch.Interval{Start: end.Add(-time.Hour), End: end}
@@ -74,7 +79,18 @@ func (s *script) play(t *testing.T, in workflows.ExportIntervalInput, arrange ..
 	})
 	env.OnActivity(acts.Plan, mock.Anything, mock.Anything).Return(func(context.Context, activities.RunInput) (activities.Planned, error) {
 		s.plannedAt = env.Now()
+		if len(s.waits) > 0 {
+			wait := s.waits[0]
+			s.waits = s.waits[1:]
+			return activities.Planned{Waiting: wait}, nil
+		}
 		return s.plan, nil
+	})
+	env.OnActivity(acts.Admit, mock.Anything, mock.Anything).Return(func(context.Context, activities.RunInput) error {
+		if s.admits++; s.admits%3 != 0 {
+			return temporal.NewApplicationError("3 runs of this project work already", string(batch.CodeBusy))
+		}
+		return s.admitErr
 	})
 	env.OnActivity(acts.Stage, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.StageInput) (activities.Staged, error) {
 		s.mu.Lock()
@@ -93,6 +109,9 @@ func (s *script) play(t *testing.T, in workflows.ExportIntervalInput, arrange ..
 	})
 	env.OnActivity(acts.Finish, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FinishInput) (activities.Finished, error) {
 		s.finishes = append(s.finishes, in)
+		if s.arrange != nil {
+			s.arrange()
+		}
 		if s.final != nil {
 			return activities.Finished{Status: *s.final, Rows: 30}, nil
 		}
@@ -136,6 +155,28 @@ func TestAnIntervalLongPastDoesNotWait(t *testing.T) {
 	s.begun.ReadyAt = end.Add(-24 * time.Hour)
 	s.play(t, input())
 	require.True(t, s.plannedAt.Equal(end), "got %s, want %s", s.plannedAt, end)
+}
+
+func TestARunThatMustWaitAsksUntilItIsAdmitted(t *testing.T) {
+	t.Parallel()
+	s := newScript()
+	s.waits = []string{"3 runs of this project work already", "and again"}
+	env := s.play(t, input())
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, 6, s.admits, "each time it is refused twice")
+	require.Len(t, s.commits, 1)
+}
+
+func TestARunThatIsCancelledWhileItWaitsIsCancelled(t *testing.T) {
+	t.Parallel()
+	s := newScript()
+	s.waits = []string{"3 runs of this project work already"}
+	env := s.play(t, input(), func(env *testsuite.TestWorkflowEnvironment) {
+		env.RegisterDelayedCallback(env.CancelWorkflow, time.Minute+1500*time.Millisecond) // between two questions
+	})
+	require.Error(t, env.GetWorkflowError())
+	require.Empty(t, s.commits)
+	require.Equal(t, []activities.FinishInput{{RunID: runID, Status: batch.RunCancelled}}, s.finishes)
 }
 
 func TestLateRowsAreStagedAsASecondGeneration(t *testing.T) {
@@ -284,4 +325,36 @@ func TestABeginThatCannotWorkFailsTheWorkflow(t *testing.T) {
 	var failed *temporal.ApplicationError
 	require.ErrorAs(t, env.GetWorkflowError(), &failed)
 	require.Empty(t, s.finishes)
+}
+
+// A reset replays what another execution did, up to any point: the run that it began is not this one's.
+func TestAResetLeavesTheOldRunAndBeginsAnew(t *testing.T) {
+	t.Parallel()
+	superseded := temporal.NewNonRetryableApplicationError("the workflow was reset", string(batch.CodeSuperseded), nil)
+	for name, c := range map[string]struct {
+		stageErr error // of the old run: nil = all of it is replayed
+	}{
+		"to its end":          {nil},
+		"to its end, failed":  {temporal.NewNonRetryableApplicationError("no", string(batch.CodeConfig), nil)},
+		"while it was staged": {superseded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScript()
+			old := uuid.New()
+			s.recounts = append(s.recounts, s.recounts[0])
+			s.arrange = func() { // after the first begin it is this execution's own
+				s.begun.RunID, s.stageErr = runID, nil
+			}
+			s.begun.RunID, s.stageErr = old, c.stageErr
+			env := s.play(t, input())
+			require.NoError(t, env.GetWorkflowError())
+			require.Len(t, s.began, 2)
+			require.Equal(t, old, s.finishes[0].RunID)
+			require.True(t, s.finishes[0].Reset)
+			require.Equal(t, activities.FinishInput{RunID: runID, Status: batch.RunCompleted}, s.finishes[1])
+			last := s.commits[len(s.commits)-1]
+			require.Equal(t, activities.RunInput{RunID: runID, Generation: 1}, last)
+		})
+	}
 }

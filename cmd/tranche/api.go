@@ -35,7 +35,7 @@ func runAPI(ctx context.Context, c config) (err error) {
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
 	if c.SourceURL != "" {
-		source, err := openSource(c)
+		source, err := service.OpenSource(c.SourceURL, c.SourceTable)
 		if err != nil {
 			return err
 		}
@@ -53,14 +53,15 @@ func runAPI(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, p.Log, c.Listen, server.Handler())
+	return serve(ctx, p.Log, c.Listen, server.Handler(), shutdownTimeout)
 }
 
 // shutdownTimeout is how long requests under way may take when the process stops.
 const shutdownTimeout = 8 * time.Second
 
-// serve serves handler until ctx ends, then lets requests under way finish.
-func serve(ctx context.Context, log *zap.Logger, address string, handler http.Handler) error {
+// serve serves handler until ctx ends, then lets requests under way finish for as long as patience lasts, and cuts off the
+// others. It leaves no goroutine behind.
+func serve(ctx context.Context, log *zap.Logger, address string, handler http.Handler, patience time.Duration) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", address, err)
@@ -74,7 +75,11 @@ func serve(ctx context.Context, log *zap.Logger, address string, handler http.Ha
 		return err
 	case <-ctx.Done():
 	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	return server.Shutdown(stopping)
+	if err = server.Shutdown(stopping); err != nil {
+		err = errors.Join(fmt.Errorf("requests under way are cut off: %w", err), server.Close())
+	}
+	<-failed // it has nothing to say but that the server is closed
+	return err
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tranche/batch"
 	"tranche/storage"
 )
 
@@ -24,6 +25,9 @@ type config struct {
 	SourceURL               string
 	SourceTable             string
 	FileRoot                string
+	AllowedNetworks         []netip.Prefix
+	AWSIdentity             string
+	AWSRole                 string
 	Listen                  string
 	MetricsListen           string
 	TrustedProxies          []netip.Prefix
@@ -31,10 +35,13 @@ type config struct {
 	BackfillsPerTeam        int
 	BackfillConcurrency     int
 	MostBackfillConcurrency int
+	Concurrency             batch.Concurrency
 	WorkerSlots             int
 	BackfillSlots           int
+	MemoryMB                int
 	SettleDelay             time.Duration
 	SettleDelaySub          time.Duration
+	CatchUp                 time.Duration
 	LogRetention            time.Duration
 	LogFormat               string
 	LogLevel                string
@@ -79,7 +86,7 @@ var settings = []setting{
 		},
 	},
 	{
-		"TRANCHE_SOURCE_URL", "", "database with the events, as a postgres:// URL (worker; api, for previews of backfills)", true,
+		"TRANCHE_SOURCE_URL", "", "database with the events, as a clickhouse:// or postgres:// URL (worker; api, for previews of backfills)", true,
 		func(c *config, v string) error { c.SourceURL = v; return urlOf(v, "postgres", "postgresql") },
 	},
 	{
@@ -89,6 +96,21 @@ var settings = []setting{
 	{
 		"TRANCHE_FILE_ROOT", "", "folder below which File destinations write; empty = the type is refused", false,
 		func(c *config, v string) error { c.FileRoot = v; return nil },
+	},
+	{
+		"TRANCHE_ALLOWED_NETWORKS", "", "networks of our own that destinations may be in, comma separated; empty = only the public internet", false,
+		func(c *config, v string) (err error) { c.AllowedNetworks, err = prefixes(v); return err },
+	},
+	{
+		"TRANCHE_AWS_IDENTITY", "none", "what our own identity in AWS serves for: none; roles = to assume those of customers; exports = also for exports without credentials", false,
+		func(c *config, v string) error {
+			c.AWSIdentity = v
+			return oneOf(v, identityNone, identityRoles, identityExports)
+		},
+	},
+	{
+		"TRANCHE_AWS_ROLE_ARN", "", "role that is assumed before those of customers; empty = none", false,
+		func(c *config, v string) error { c.AWSRole = v; return nil },
 	},
 	{
 		"TRANCHE_LISTEN", "127.0.0.1:8000", "address of the API", false,
@@ -119,6 +141,18 @@ var settings = []setting{
 		func(c *config, v string) error { return number(&c.MostBackfillConcurrency, v, 1, 100) },
 	},
 	{
+		"TRANCHE_RUNS_PER_EXPORT", "20", "how many runs of an export may work at once, on all workers; 0 = any number", false,
+		func(c *config, v string) error { return number(&c.Concurrency.PerExport, v, 0, 10_000) },
+	},
+	{
+		"TRANCHE_RUNS_PER_TEAM", "50", "the same for the exports of a project", false,
+		func(c *config, v string) error { return number(&c.Concurrency.PerTeam, v, 0, 10_000) },
+	},
+	{
+		"TRANCHE_RUNS_PER_HOST", "50", "the same for all exports that deliver to a host; backfills leave the last place to schedules", false,
+		func(c *config, v string) error { return number(&c.Concurrency.PerHost, v, 0, 10_000) },
+	},
+	{
 		"TRANCHE_WORKER_SLOTS", "20", "how many activities a worker runs at once for scheduled runs", false,
 		func(c *config, v string) error { return number(&c.WorkerSlots, v, 1, 1000) },
 	},
@@ -127,12 +161,20 @@ var settings = []setting{
 		func(c *config, v string) error { return number(&c.BackfillSlots, v, 1, 1000) },
 	},
 	{
+		"TRANCHE_MEMORY_MB", "512", "how many MiB the splits that a worker stages at once may hold; further ones wait", false,
+		func(c *config, v string) error { return number(&c.MemoryMB, v, 16, 1<<20) },
+	},
+	{
 		"TRANCHE_SETTLE_DELAY", "60s", "how long a run waits after its interval for late rows", false,
 		func(c *config, v string) error { return duration(&c.SettleDelay, v, 0) },
 	},
 	{
 		"TRANCHE_SETTLE_DELAY_SUB_HOURLY", "30s", "the same for intervals below an hour", false,
 		func(c *config, v string) error { return duration(&c.SettleDelaySub, v, 0) },
+	},
+	{
+		"TRANCHE_CATCHUP_WINDOW", "720h", "how long an interval may be overdue and is still started; for api and worker alike", false,
+		func(c *config, v string) error { return duration(&c.CatchUp, v, time.Minute) },
 	},
 	{
 		"TRANCHE_LOG_RETENTION", "720h", "how long the log lines of runs are kept", false,

@@ -34,6 +34,10 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	if err != nil {
 		return nil, err
 	}
+	known, err := plugins(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	db, err := openDatabase(ctx, c)
 	if err != nil {
 		return nil, err
@@ -62,8 +66,8 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	registry := telemetry.NewRegistry()
 	metrics := telemetry.NewMetrics(registry)
 	return &process{config: c, registry: registry, Parts: service.Parts{
-		DB: db, Temporal: temporal, Plugins: plugins(c), Metrics: metrics,
-		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log,
+		DB: db, Temporal: temporal, Plugins: known, Metrics: metrics,
+		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp,
 	}}, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,7 +11,6 @@ import (
 	"tranche/activities"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
-	"tranche/sources/postgres"
 )
 
 func workerCommand(getenv func(string) string) *cobra.Command {
@@ -40,7 +38,7 @@ func runWorker(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	source, err := openSource(c)
+	source, err := service.OpenSource(c.SourceURL, c.SourceTable)
 	if err != nil {
 		return err
 	}
@@ -48,24 +46,15 @@ func runWorker(ctx context.Context, c config) (err error) {
 	limits := activities.Production()
 	limits.Settle, limits.SettleSubHourly = c.SettleDelay, c.SettleDelaySub
 	worker, err := p.StartWorker(service.WorkerOptions{
-		Source: source, Limits: limits, Slots: c.WorkerSlots, BackfillSlots: c.BackfillSlots,
+		Source: source, Limits: limits, Slots: c.WorkerSlots, BackfillSlots: c.BackfillSlots, Concurrency: c.Concurrency,
+		Memory:         int64(c.MemoryMB) << 20,
 		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: c.LogRetention,
 	})
 	if err != nil {
 		return err
 	}
 	defer worker.Stop()
-	return serve(ctx, p.Log, c.MetricsListen, p.workerHandler())
-}
-
-// openSource opens the database with the events. It does not connect: a source that is down makes runs wait, not workers
-// fail.
-func openSource(c config) (*postgres.Source, error) {
-	o := postgres.Options{DSN: c.SourceURL, Table: c.SourceTable}
-	if schema, table, ok := strings.Cut(c.SourceTable, "."); ok {
-		o.Schema, o.Table = schema, table
-	}
-	return postgres.New(o)
+	return serve(ctx, p.Log, c.MetricsListen, p.workerHandler(), shutdownTimeout)
 }
 
 // workerHandler serves a worker's health and metrics.

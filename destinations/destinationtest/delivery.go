@@ -111,8 +111,9 @@ func manySplits(w *world) {
 
 func commitTwice(w *world) {
 	rows := rowsFrom(0, many)
-	d, r := w.open(), w.newRun()
+	d := w.open()
 	previous := w.deliver(d, nil, w.parts(rowsFrom(100, many))...)
+	r := w.newRun()
 	w.stage(d, r, w.parts(rows)...)
 	first, err := d.Commit(w.ctx, r.Run, r.receipts, previous)
 	require.NoError(w, err)

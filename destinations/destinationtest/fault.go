@@ -57,9 +57,9 @@ func crashInCommit(w *world) {
 func removalAfterDeadCommit(w *world) {
 	d := w.open()
 	older, newer := w.parts(rowsFrom(0, several)), w.parts(rowsFrom(300, many))
+	first := w.deliver(d, nil, older...)
 	scratch := w.newRun()
 	w.stage(d, scratch, newer...)
-	first := w.deliver(d, nil, older...)
 	steps := w.steps(func(d destinations.Destination) { first = w.commit(d, scratch, first) })
 	require.Positive(w, steps)
 	for n := range steps {

@@ -95,7 +95,12 @@ func checksPass(w *world) {
 	require.Len(w, checks, len(steps))
 	for i, check := range checks {
 		require.Equal(w, destinations.Step{Name: check.Name, Description: check.Description}, steps[i])
-		require.NoError(w, check.Run(w.ctx), check.Name)
+		err := check.Run(w.ctx)
+		if skipped, ok := errors.AsType[*destinations.SkippedError](err); ok {
+			require.NotEmpty(w, skipped.Reason, check.Name) // it does not apply to the fixture's settings
+			continue
+		}
+		require.NoError(w, err, check.Name)
 	}
 	w.sees()
 	w.stagesNothing()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -32,13 +33,15 @@ type world struct {
 	memory  *memory.CheckedAllocator
 	export  uuid.UUID
 	token   int64
+	// kept are the rows that must be visible whatever comes, by key: see sees.
+	kept map[string]Row
 }
 
 func newWorld(t *testing.T, f Fixture) *world {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	w := &world{T: t, Fixture: f, ctx: ctx, memory: memory.NewCheckedAllocator(memory.NewGoAllocator()), export: uuid.New()}
+	w := &world{T: t, Fixture: f, ctx: ctx, memory: memory.NewCheckedAllocator(memory.NewGoAllocator()), export: uuid.New(), kept: map[string]Row{}}
 	t.Cleanup(func() { w.memory.AssertSize(t, 0) })
 	var err error
 	w.config, err = f.Plugin.Parse(f.Config, nil)
@@ -66,17 +69,30 @@ func (w *world) openAt(at At) destinations.Destination {
 	return d
 }
 
-// sees requires that exactly these rows are visible.
+// sees requires that exactly these rows are visible; and where a delivery replaces by key, those too that were delivered
+// before.
 func (w *world) sees(want ...[]Row) {
 	w.Helper()
+	expected := slices.Concat(want...)
+	if w.Plugin.Guarantee == destinations.ExactlyOnceByKey {
+		w.keep(expected)
+		expected = slices.Collect(maps.Values(w.kept))
+	}
 	got, err := w.Rows(w.ctx)
 	require.NoError(w, err)
-	require.Equal(w, comparable(slices.Concat(want...)), comparable(got))
+	require.Equal(w, comparable(expected), comparable(got))
+}
+
+// keep remembers rows that are delivered.
+func (w *world) keep(rows []Row) {
+	for _, r := range rows {
+		w.kept[r.UUID] = r
+	}
 }
 
 // comparable puts rows in an order and their values in one form.
 func comparable(rows []Row) []Row {
-	rows = slices.Clone(rows)
+	rows = append([]Row{}, rows...) // none is as good as nil
 	for i, r := range rows {
 		var value any
 		if json.Unmarshal([]byte(r.Properties), &value) == nil {
@@ -112,6 +128,7 @@ type run struct {
 	destinations.Run
 	journal  *journal
 	receipts []destinations.Receipt
+	rows     []Row // of the receipts
 }
 
 func (w *world) newRun() *run {
@@ -143,7 +160,7 @@ func (w *world) reader(rows []Row) array.RecordReader {
 // stage stages one split for each part of the rows, and keeps the receipts.
 func (w *world) stage(d destinations.Destination, r *run, parts ...[]Row) {
 	w.Helper()
-	r.receipts = nil
+	r.receipts, r.rows = nil, slices.Concat(parts...)
 	for i, part := range parts {
 		receipt, err := d.Stage(w.ctx, r.job(i, len(parts), 1), w.reader(part))
 		require.NoError(w, err)
@@ -176,6 +193,7 @@ func (w *world) commit(d destinations.Destination, r *run, previous *batch.Deliv
 	published, err := d.Commit(w.ctx, r.Run, r.receipts, previous)
 	require.NoError(w, err)
 	w.checkPublished(r, published)
+	w.keep(r.rows)
 	require.NoError(w, d.Abort(w.ctx, r.journal.all()))
 	return delivery(r, published)
 }
@@ -196,7 +214,9 @@ func (w *world) checkPublished(r *run, p destinations.Published) {
 	require.Equal(w, rows, p.Rows)
 	require.Equal(w, bytes, p.Bytes)
 	require.ElementsMatch(w, keys, published)
-	require.Empty(w, p.Warnings)
+	if w.Plugin.Guarantee != destinations.ExactlyOnceByKey { // which says what it could not replace
+		require.Empty(w, p.Warnings)
+	}
 }
 
 func delivery(r *run, p destinations.Published) *batch.Delivery {

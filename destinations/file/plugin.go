@@ -45,6 +45,7 @@ func Plugin(server Server) destinations.Plugin {
 			return objects.Columns(model)
 		},
 		MaxSplits: func(c Config) int { return c.Splits() },
+		Memory:    func(c Config) int64 { return c.Config.Memory() + writeBytes },
 		Steps:     stepsOf(),
 		Open: func(_ context.Context, c Config) (destinations.Destination, error) {
 			return server.open(c)

@@ -65,6 +65,9 @@ func (c Config) Splits() int {
 	return MaxSplits
 }
 
+// Memory is the most that staging files holds at once, beside what their Store does.
+func (c Config) Memory() int64 { return c.Options().Memory() }
+
 // Columns returns the columns of a model that files get.
 func Columns(model batch.Model) ([]query.Column, error) {
 	if model == batch.ModelEvents {

@@ -48,6 +48,15 @@ func (k Keys) Object(n int) string {
 // Manifest returns the key of the manifest.
 func (k Keys) Manifest() string { return join(k.prefix, k.interval+"_manifest.json") }
 
+// Beside returns the key of a file with the name where the interval's files are.
+func (k Keys) Beside(name string) string { return join(k.prefix, name) }
+
+// Legacy returns the names that exports had whose compressed Parquet files end in the codec's suffix.
+func (k Keys) Legacy(c Config) Keys {
+	k.extension = c.Options().LegacyExtension()
+	return k
+}
+
 // join puts a name behind a prefix, as a relative path.
 func join(prefix, name string) string {
 	key := name

@@ -38,7 +38,14 @@ type File interface {
 // Stage writes the records of one split as files, a new one whenever the size of the config is passed. No rows, no
 // files.
 func Stage(ctx context.Context, job destinations.Job, c Config, records array.RecordReader, store Store) (destinations.Receipt, error) {
-	s := &staging{job: job, config: c, keys: KeysOf(job.Run, c), store: store, schema: records.Schema()}
+	return StageAs(ctx, job, c, KeysOf(job.Run, c), records, store)
+}
+
+// StageAs is Stage under other names than those of the config.
+func StageAs(
+	ctx context.Context, job destinations.Job, c Config, keys Keys, records array.RecordReader, store Store,
+) (destinations.Receipt, error) {
+	s := &staging{job: job, config: c, keys: keys, store: store, schema: records.Schema()}
 	s.receipt = destinations.Receipt{Split: job.Split, Schema: columnsOf(s.schema)}
 	s.timestamp = timestampIndex(s.schema)
 	defer s.discard()
@@ -129,7 +136,7 @@ func (s *staging) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.file = &openFile{File: file, stopped: func() error { return context.Cause(ctx) }, object: batch.Object{Key: key}, sha: sha256.New()}
+	s.file = &openFile{File: file, wrote: s.job.Wrote, stopped: func() error { return context.Cause(ctx) }, object: batch.Object{Key: key}, sha: sha256.New()}
 	s.file.encoder, err = encode.New(s.file, s.schema, s.config.Options())
 	return err
 }
@@ -147,7 +154,7 @@ func (s *staging) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.file = nil
+	s.file = nil // the encoder holds nothing after Close
 	f.object.SHA256 = hex.EncodeToString(f.sha.Sum(nil))
 	f.object.MinTimestamp, f.object.MaxTimestamp = f.times.bounds()
 	s.receipt.Objects = append(s.receipt.Objects, destinations.StagedObject{Object: f.object, Ref: ref})
@@ -157,14 +164,19 @@ func (s *staging) finish(ctx context.Context) error {
 }
 
 func (s *staging) discard() {
-	if s.file != nil {
-		s.file.Discard()
+	if s.file == nil {
+		return
 	}
+	if s.file.encoder != nil {
+		s.file.encoder.Discard()
+	}
+	s.file.Discard()
 }
 
 // An openFile counts and hashes what is written to it.
 type openFile struct {
 	File
+	wrote   func(bytes int64)
 	stopped func() error
 	encoder encode.Encoder
 	object  batch.Object
@@ -180,5 +192,6 @@ func (f *openFile) Write(p []byte) (int, error) {
 	n, err := f.File.Write(p)
 	f.sha.Write(p[:n])
 	f.object.Bytes += int64(n)
+	f.wrote(int64(n))
 	return n, err
 }

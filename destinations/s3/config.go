@@ -1,51 +1,40 @@
-// Package s3 describes the destinations that keep objects behind the S3 API: AwsS3, S3Compatible, and S3, which is both.
+// Package s3 is the destinations that keep objects behind the S3 API: AwsS3, S3Compatible, and S3, which is both.
 package s3
 
 import (
 	"context"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
-	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/objects"
+	"tranche/destinations/objects/uploads"
 	"tranche/internal/secret"
-	"tranche/query"
 )
-
-// The names of the destinations in the API.
-const (
-	Type           = "S3"
-	TypeAWS        = "AwsS3"
-	TypeCompatible = "S3Compatible"
-)
-
-// A Server is what the server, not the customer, says about object stores.
-type Server struct {
-	// Guard refuses endpoints in our own network; nil = any endpoint will do, as on a laptop.
-	Guard Guard
-}
-
-// A Guard says whether customers may name a host.
-type Guard interface {
-	Check(ctx context.Context, host string) error
-}
 
 // A Bucket is the settings that all have in common.
 type Bucket struct {
 	objects.Config
-	BucketName      string        `json:"bucket_name" required:"true" description:"The bucket that files go to. It must exist."`
-	Region          string        `json:"region" required:"true" description:"The region of the bucket, such as us-east-1."`
-	Prefix          string        `json:"prefix" required:"true" description:"What keys start with: a template with the variables {year}, {month}, {day}, {hour}, {minute}, {second}, {data_interval_start}, {data_interval_end} and {table}."`
-	AccessKeyID     secret.String `json:"aws_access_key_id" required:"true" secret:"true" description:"The id of the access key."`
-	SecretAccessKey secret.String `json:"aws_secret_access_key" required:"true" secret:"true" description:"The secret of the access key."`
-	LegacyExtension bool          `json:"legacy_parquet_extension" description:"Always false: names of compressed Parquet files end in .parquet."`
+	BucketName      string         `json:"bucket_name" required:"true" description:"The bucket that files go to. It must exist."`
+	Region          string         `json:"region" required:"true" description:"The region of the bucket, such as us-east-1."`
+	Prefix          string         `json:"prefix" required:"true" description:"What keys start with: a template with the variables {year}, {month}, {day}, {hour}, {minute}, {second}, {data_interval_start}, {data_interval_end} and {table}."`
+	AccessKeyID     *secret.String `json:"aws_access_key_id" secret:"true" description:"The id of the access key."`
+	SecretAccessKey *secret.String `json:"aws_secret_access_key" secret:"true" description:"The secret of the access key."`
+	LegacyExtension bool           `json:"legacy_parquet_extension" description:"Whether names of compressed Parquet files end in the codec, as old exports have it; new ones cannot."`
 }
 
 // Encryption says how AWS encrypts objects at rest.
 type Encryption struct {
 	Method *string `json:"encryption" enum:"AES256,aws:kms" description:"How objects are encrypted at rest; null = as the bucket says."`
 	KMSKey *string `json:"kms_key_id" description:"The key for aws:kms; null = the account's own."`
+}
+
+// Role is who we are to AWS instead of the holder of an access key.
+type Role struct {
+	ARN *string `json:"aws_role_arn" description:"The role to assume, instead of an access key. It must trust this server's identity, and demand the external id that the connection test names."`
 }
 
 // Endpoint says where an object store other than that of AWS is.
@@ -58,6 +47,7 @@ type Endpoint struct {
 type AWSConfig struct {
 	Bucket
 	Encryption
+	Role
 }
 
 // A CompatibleConfig is a customer's settings for S3Compatible.
@@ -70,77 +60,111 @@ type CompatibleConfig struct {
 type Config struct {
 	Bucket
 	Encryption
+	Role
 	EndpointURL      *string `json:"endpoint_url" description:"The address of the object store; null = that of AWS."`
 	VirtualAddresses bool    `json:"use_virtual_style_addressing" description:"Put the bucket's name before the host, not into the path."`
 }
 
-// The steps of the connection tests.
+// A place is the settings of any of them.
+type place struct {
+	Bucket
+	Encryption
+	role     string // empty = none
+	endpoint string // empty = that of AWS
+	virtual  bool
+}
+
+func (c AWSConfig) place() place {
+	return place{Bucket: c.Bucket, Encryption: c.Encryption, role: valueOf(c.ARN)}
+}
+
+func (c CompatibleConfig) place() place {
+	return place{Bucket: c.Bucket, endpoint: c.URL, virtual: c.VirtualAddresses}
+}
+
+func (c Config) place() place {
+	return place{
+		Bucket: c.Bucket, Encryption: c.Encryption, role: valueOf(c.ARN), endpoint: valueOf(c.EndpointURL), virtual: c.VirtualAddresses,
+	}
+}
+
+func valueOf(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
+// files are the settings of names and formats: the outer prefix is required, and hides the one in there.
+func (b Bucket) files() objects.Config {
+	c := b.Config
+	c.Prefix = b.Prefix
+	return c
+}
+
+// keys names the objects of a run.
+func (b Bucket) keys(run destinations.Run) objects.Keys {
+	keys := objects.KeysOf(run, b.files())
+	if b.LegacyExtension {
+		return keys.Legacy(b.files())
+	}
+	return keys
+}
+
+// maxFileSizeMB is the largest size at which a file may be rolled.
+const maxFileSizeMB = uploads.MaxFileBytes >> 20
+
+// maxPrefix leaves room in a key for the name of a file. Keys have 1,024 bytes; variables grow to 32 at most.
+const maxPrefix = 512
+
 var (
-	roleStep = destinations.Step{
-		Name:        "Ensure we can assume provided AWS role",
-		Description: "Assume the role of the integration, and see that it demands an external id.",
-	}
-	bucketStep = destinations.Step{
-		Name:        "Check S3 bucket exists",
-		Description: "Ask for the bucket with the credentials of the batch export.",
-	}
+	bucketName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$|^[A-Za-z0-9]{1,2}$`)
+	regionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
+	roleName   = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov|aws-iso|aws-iso-b):iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}$`)
 )
 
-// AWS returns the plugin of AwsS3.
-func AWS(server Server) destinations.Plugin {
-	return define(TypeAWS, "AWS S3", []destinations.Step{roleStep, bucketStep},
-		func(c AWSConfig) Bucket { return c.Bucket },
-		func(c AWSConfig) error { return c.Encryption.validate() })
-}
-
-// Compatible returns the plugin of S3Compatible.
-func Compatible(server Server) destinations.Plugin {
-	return define(TypeCompatible, "S3-compatible", []destinations.Step{bucketStep},
-		func(c CompatibleConfig) Bucket { return c.Bucket },
-		func(c CompatibleConfig) error { return server.checkEndpoint(c.URL) })
-}
-
-// Plugin returns the plugin of S3.
-func Plugin(server Server) destinations.Plugin {
-	return define(Type, "S3", []destinations.Step{bucketStep},
-		func(c Config) Bucket { return c.Bucket },
-		func(c Config) error {
-			if err := c.Encryption.validate(); err != nil || c.EndpointURL == nil {
-				return err
-			}
-			return server.checkEndpoint(*c.EndpointURL)
-		})
-}
-
-func define[C any](
-	kind, name string, steps []destinations.Step, bucket func(C) Bucket, validate func(C) error,
-) destinations.Plugin {
-	return destinations.Define(destinations.Definition[C]{
-		Type: kind, Name: name, Guarantee: destinations.AtomicObjects, Steps: steps,
-		Validate: func(c C) error {
-			if err := bucket(c).validate(); err != nil {
-				return err
-			}
-			return validate(c)
-		},
-		Columns:   func(_ C, model batch.Model) ([]query.Column, error) { return objects.Columns(model) },
-		MaxSplits: func(c C) int { return bucket(c).Splits() },
-		Open: func(context.Context, C) (destinations.Destination, error) {
-			return nil, batch.Errorf(batch.CodeDestinationClosed, nil, "staging to this destination is not available in this version")
-		},
-	})
-}
-
 // validate checks what tags cannot say.
-func (b Bucket) validate() error {
+func (p place) validate(s Server) error {
+	if err := p.checkEmpty(); err != nil {
+		return err
+	}
+	switch {
+	case !bucketName.MatchString(p.BucketName):
+		return destinations.ConfigErrorf("'bucket_name' is not a name that a bucket can have")
+	case !regionName.MatchString(p.Region):
+		return destinations.ConfigErrorf("'region' is not a name that a region can have")
+	case p.MaxFileSize != nil && *p.MaxFileSize > maxFileSizeMB:
+		return destinations.ConfigErrorf("'max_file_size_mb' must be between 1 and %d", int64(maxFileSizeMB))
+	case p.KMSKey != nil && valueOf(p.Method) != kms:
+		return destinations.ConfigErrorf("'kms_key_id' is only supported when 'encryption' is 'aws:kms'")
+	}
+	if err := checkPrefix(p.Prefix); err != nil {
+		return err
+	}
+	if err := p.checkCredentials(s); err != nil {
+		return err
+	}
+	if p.endpoint != "" {
+		if err := s.checkEndpoint(p.endpoint); err != nil {
+			return err
+		}
+	}
+	return p.files().Validate()
+}
+
+// kms is the encryption with a key of the customer's.
+const kms = "aws:kms"
+
+func (p place) checkEmpty() error {
 	var empty []string
-	for _, input := range []struct{ name, value string }{
-		{"bucket_name", b.BucketName},
-		{"region", b.Region},
-		{"prefix", b.Prefix},
-		{"aws_access_key_id", b.AccessKeyID.Reveal()},
-		{"aws_secret_access_key", b.SecretAccessKey.Reveal()},
-	} {
+	inputs := []struct{ name, value string }{{"bucket_name", p.BucketName}, {"region", p.Region}, {"prefix", p.Prefix}}
+	if p.AccessKeyID != nil {
+		inputs = append(inputs, struct{ name, value string }{"aws_access_key_id", p.AccessKeyID.Reveal()})
+	}
+	if p.SecretAccessKey != nil {
+		inputs = append(inputs, struct{ name, value string }{"aws_secret_access_key", p.SecretAccessKey.Reveal()})
+	}
+	for _, input := range inputs {
 		if strings.TrimSpace(input.value) == "" {
 			empty = append(empty, input.name)
 		}
@@ -148,15 +172,39 @@ func (b Bucket) validate() error {
 	if len(empty) > 0 {
 		return destinations.ConfigErrorf("The following inputs are empty: ['%s']", strings.Join(empty, "', '"))
 	}
-	if b.LegacyExtension {
-		return destinations.ConfigErrorf("'legacy_parquet_extension' cannot be true for a new batch export")
-	}
-	return b.Config.Validate()
+	return nil
 }
 
-func (e Encryption) validate() error {
-	if e.KMSKey != nil && (e.Method == nil || *e.Method != "aws:kms") {
-		return destinations.ConfigErrorf("'kms_key_id' is only supported when 'encryption' is 'aws:kms'")
+func checkPrefix(prefix string) error {
+	switch {
+	case len(prefix) > maxPrefix:
+		return destinations.ConfigErrorf("'prefix' is longer than %d bytes", maxPrefix)
+	case !utf8.ValidString(prefix) || strings.ContainsFunc(prefix, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return destinations.ConfigErrorf("'prefix' has a character that names of files cannot have")
+	case slices.ContainsFunc(strings.Split(prefix, "/"), func(part string) bool { return part == "." || part == ".." }):
+		return destinations.ConfigErrorf("'prefix' may not have a part that is '.' or '..'")
+	}
+	return nil
+}
+
+// checkCredentials wants an access key, or a role, or neither if the server lends its own identity.
+func (p place) checkCredentials(s Server) error {
+	keys := p.AccessKeyID != nil || p.SecretAccessKey != nil
+	switch {
+	case p.role != "" && keys:
+		return destinations.ConfigErrorf("Send either 'aws_role_arn' or an access key, and null for the other")
+	case p.role != "" && p.endpoint != "":
+		return destinations.ConfigErrorf("'aws_role_arn' is only supported for the object store of AWS")
+	case p.role != "" && !roleName.MatchString(p.role):
+		return destinations.ConfigErrorf("'aws_role_arn' must be the ARN of a role, such as arn:aws:iam::123456789012:role/exports")
+	case p.role != "" && s.Credentials == nil:
+		return destinations.ConfigErrorf("This server has no identity of its own with which it could assume a role. Send an access key")
+	case p.role != "" || !keys && s.Lend && s.Credentials != nil:
+		return nil
+	case p.AccessKeyID == nil:
+		return destinations.ConfigErrorf("Configuration missing required field: 'aws_access_key_id'")
+	case p.SecretAccessKey == nil:
+		return destinations.ConfigErrorf("Configuration missing required field: 'aws_secret_access_key'")
 	}
 	return nil
 }
@@ -165,7 +213,7 @@ func (e Encryption) validate() error {
 func (s Server) checkEndpoint(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil ||
-		u.RawQuery != "" || u.Fragment != "" {
+		u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		return destinations.ConfigErrorf("'endpoint_url' must be a URL that starts with http:// or https://, without credentials and query")
 	}
 	if s.Guard == nil {
@@ -174,6 +222,30 @@ func (s Server) checkEndpoint(text string) error {
 	// Guard has its own limit of time.
 	if err := s.Guard.Check(context.Background(), u.Hostname()); err != nil {
 		return destinations.ConfigErrorf("%s", err)
+	}
+	return nil
+}
+
+// legacyExtension is the name of the setting.
+const legacyExtension = "legacy_parquet_extension"
+
+// settleExtension keeps the names of files: only exports from before the setting have the codec in them, and one that
+// has given them up does not take them back.
+func settleExtension(sent, stored, merged map[string]any) error {
+	wanted, explicit := sent[legacyExtension]
+	isTrue := wanted == true || wanted == "true"
+	if stored == nil {
+		if isTrue {
+			return destinations.ConfigErrorf("'%s' cannot be true for a new batch export", legacyExtension)
+		}
+		return nil
+	}
+	was, known := stored[legacyExtension]
+	switch {
+	case known && was == false && isTrue:
+		return destinations.ConfigErrorf("'%s' cannot become true again", legacyExtension)
+	case !known && !explicit:
+		merged[legacyExtension] = stored["file_format"] == "Parquet" && stored["compression"] != nil
 	}
 	return nil
 }

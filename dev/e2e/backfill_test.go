@@ -47,7 +47,7 @@ func (c *caller) backfillWith(export uuid.UUID, start, end string, options map[s
 	return made.ID
 }
 
-func hour(n int) string { return epoch.Add(time.Duration(n) * time.Hour).Format(time.RFC3339) }
+func hourAt(n int) string { return epoch.Add(time.Duration(n) * time.Hour).Format(time.RFC3339) }
 
 // heard waits until the workflow of a backfill knows so often how it is steered.
 func (s *inProcess) heard(export, id uuid.UUID, times int) {
@@ -81,7 +81,7 @@ func TestABackfillIsPlannedPausedAndResumed(t *testing.T) {
 		Rows      *int64 `json:"total_records_count"`
 		Bytes     *int64 `json:"estimated_bytes"`
 	}
-	body := map[string]any{"start_at": hour(0), "end_at": hour(8), "dry_run": true}
+	body := map[string]any{"start_at": hourAt(0), "end_at": hourAt(8), "dry_run": true}
 	s.do(http.MethodPost, at(export)+"/backfills", body, &preview)
 	require.EqualValues(t, 8, preview.Intervals)
 	require.EqualValues(t, 80, *preview.Rows)
@@ -89,7 +89,7 @@ func TestABackfillIsPlannedPausedAndResumed(t *testing.T) {
 	require.Empty(t, pages[apiBackfill](s.caller, at(export)+"/backfills"))
 	require.Empty(t, s.openExecutions(export))
 
-	id := s.backfillWith(export, hour(0), hour(8), options)
+	id := s.backfillWith(export, hourAt(0), hourAt(8), options)
 	s.atGate(2)
 	b := s.getSteered(export, id)
 	require.EqualValues(t, 2, b.Runs.Running)
@@ -133,7 +133,7 @@ func TestAPausedBackfillIsCancelled(t *testing.T) {
 		},
 	} {
 		export := s.create(gatedExport(name))
-		id := s.backfillWith(export, hour(0), hour(8), map[string]any{"concurrency": 2})
+		id := s.backfillWith(export, hourAt(0), hourAt(8), map[string]any{"concurrency": 2})
 		s.atGate(2)
 		s.do(http.MethodPost, at(export)+"/backfills/"+id.String()+"/pause", nil, nil)
 		s.heard(export, id, 1)
@@ -157,7 +157,7 @@ func TestAPausedBackfillSurvivesAKill(t *testing.T) {
 	events := m.within(epoch, intervals*5*time.Minute, 500)
 	dev := startDev(t, dir, "--load", writeJSONLines(t, "events.jsonl", events))
 	export := dev.create(fileExport("paused", "every 5 minutes", "out"))
-	id := dev.backfillWith(export, hour(0), hour(20), map[string]any{"concurrency": 6})
+	id := dev.backfillWith(export, hourAt(0), hourAt(20), map[string]any{"concurrency": 6})
 	path := at(export) + "/backfills/" + id.String()
 	dev.progress(export, 20)
 	dev.do(http.MethodPost, path+"/pause", nil, nil)
@@ -184,7 +184,7 @@ func TestDeliveriesOfAnotherLengthAreReplacedOnlyOnRequest(t *testing.T) {
 	export := s.create(fileExport("lengths", "hour", "out"))
 	all := func() delivered { return readDelivered(t, s.ExportsDir()) }
 	days := []string{epoch.Format(time.DateOnly), epoch.AddDate(0, 0, 2).Format(time.DateOnly)}
-	s.completed(export, s.backfillWith(export, hour(0), hour(48), map[string]any{"concurrency": 8}), workPatience)
+	s.completed(export, s.backfillWith(export, hourAt(0), hourAt(48), map[string]any{"concurrency": 8}), workPatience)
 	all().requireEvents(t, events)
 	hours := len(all().files)
 
@@ -210,8 +210,8 @@ func TestDeliveriesOfAnotherLengthAreReplacedOnlyOnRequest(t *testing.T) {
 	require.Len(t, all().files, 1)
 	all().requireEvents(t, events)
 	s.do(http.MethodPatch, at(export), map[string]any{"interval": "hour"}, nil)
-	s.refused(http.StatusConflict, http.MethodPost, at(export)+"/backfills", map[string]any{"start_at": hour(0), "end_at": hour(48)})
-	s.completed(export, s.backfillWith(export, hour(0), hour(48), map[string]any{"concurrency": 8, "replace": true}), workPatience)
+	s.refused(http.StatusConflict, http.MethodPost, at(export)+"/backfills", map[string]any{"start_at": hourAt(0), "end_at": hourAt(48)})
+	s.completed(export, s.backfillWith(export, hourAt(0), hourAt(48), map[string]any{"concurrency": 8, "replace": true}), workPatience)
 	require.Len(t, all().files, hours)
 	all().requireEvents(t, events)
 	swept(t, s.ExportsDir())
@@ -231,7 +231,7 @@ func TestARetryOfARunThatFailedAndTheLimitOfBackfills(t *testing.T) {
 	m := newEventMaker(35)
 	s := startStack(t, m.within(epoch, time.Hour, 10))
 	export := s.create(gatedExport("retried"))
-	first := s.backfillWith(export, hour(0), hour(1), nil)
+	first := s.backfillWith(export, hourAt(0), hourAt(1), nil)
 	s.atGate(1)
 	s.do(http.MethodPost, at(export)+"/backfills/"+first.String()+"/cancel", nil, nil)
 	until(t, workPatience, "the end of its executions", func() bool { return len(s.openExecutions(export)) == 0 })
@@ -239,7 +239,7 @@ func TestARetryOfARunThatFailedAndTheLimitOfBackfills(t *testing.T) {
 	require.Equal(t, "Cancelled", run.Status)
 
 	for n := range 5 { // as many backfills as a team may have at once
-		s.backfillWith(export, hour(10*n+10), hour(10*n+11), nil)
+		s.backfillWith(export, hourAt(10*n+10), hourAt(10*n+11), nil)
 	}
 	var made struct {
 		ID uuid.UUID `json:"backfill_id"`

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"tranche/dev/clickhouse/clickhousetest"
 	"tranche/internal/pgtest"
 )
 
@@ -18,7 +19,13 @@ var programs struct{ dev, service string }
 // postgres is shared; each test that needs one has databases of its own.
 var postgres pgtest.Server
 
+// clickhouse is shared likewise.
+var clickhouse clickhousetest.Server
+
 func TestMain(m *testing.M) {
+	if clickhousetest.Serving() {
+		os.Exit(clickhouse.Run(m))
+	}
 	os.Exit(buildAndRun(m))
 }
 
@@ -32,7 +39,8 @@ func buildAndRun(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "build the programs under test:", err)
 		return 1
 	}
-	return postgres.Run(m)
+	defer postgres.Stop()
+	return clickhouse.Run(m)
 }
 
 // build makes both programs as the Makefile does: the service without cgo.

@@ -69,21 +69,9 @@ func (d *deployment) insert(events []event) {
 	d.t.Helper()
 	_, err := d.events.Exec(d.t.Context(), eventsTable)
 	require.NoError(d.t, err)
-	null := func(text string) *string {
-		if text == "" {
-			return nil
-		}
-		return &text
-	}
-	_, err = d.events.CopyFrom(d.t.Context(), pgx.Identifier{"stored"},
-		[]string{"uuid", "team_id", "event", "distinct_id", "timestamp", "inserted_at", "created_at", "properties", "person_properties", "person_id", "elements_chain"},
-		pgx.CopyFromSlice(len(events), func(i int) ([]any, error) {
-			e := events[i]
-			return []any{
-				e.UUID, e.Team, e.Name, e.DistinctID, e.Timestamp, e.InsertedAt, e.CreatedAt, e.Properties,
-				null(e.PersonProperties), null(e.PersonID), e.Elements,
-			}, nil
-		}))
+	_, err = d.events.CopyFrom(d.t.Context(), pgx.Identifier{"stored"}, eventColumns, pgx.CopyFromSlice(len(events), func(i int) ([]any, error) {
+		return events[i].values(func(at time.Time) any { return at }), nil
+	}))
 	require.NoError(d.t, err)
 }
 

@@ -39,17 +39,25 @@ var eager = stack.Housekeeping{Every: 200 * time.Millisecond, Grace: 300 * time.
 // startStack starts a stack with the events, an eager house and the destinations of this file.
 func startStack(t *testing.T, events []event, more ...destinations.Plugin) *inProcess {
 	t.Helper()
+	return startStackWith(t, events, func(*stack.Options) {}, more...)
+}
+
+// startStackWith is startStack with other options.
+func startStackWith(t *testing.T, events []event, adjust func(*stack.Options), more ...destinations.Plugin) *inProcess {
+	t.Helper()
 	s := &inProcess{logs: &output{}, gate: newGate()}
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(s.logs), zap.DebugLevel)
-	var err error
-	s.Stack, err = stack.Start(t.Context(), stack.Options{
+	options := stack.Options{
 		DataDir: t.TempDir(), Listen: "127.0.0.1:0", APIKey: theKey, Load: []string{writeJSONLines(t, "events.jsonl", events)},
 		Log: zap.New(core), Housekeeping: eager,
 		Plugins: func(root string) []destinations.Plugin {
 			files := file.Plugin(file.Server{Root: root})
 			return append([]destinations.Plugin{files, s.gate.plugin(files)}, more...)
 		},
-	})
+	}
+	adjust(&options)
+	var err error
+	s.Stack, err = stack.Start(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		s.gate.open()

@@ -17,11 +17,15 @@ import (
 
 	"tranche/activities"
 	"tranche/api"
+	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/file"
+	"tranche/destinations/postgres"
+	"tranche/destinations/s3"
 	"tranche/dev/duckdb"
 	"tranche/dev/temporal"
 	"tranche/internal/auth"
+	"tranche/internal/safenet"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
 	"tranche/sources"
@@ -41,14 +45,21 @@ type Options struct {
 	Load []string
 	Log  *zap.Logger
 
-	// Plugins makes the kinds of destinations, given the folder for exported files; nil = File alone.
+	// Plugins makes the kinds of destinations, given the folder for exported files; nil = all that the service has, with
+	// hosts on this machine allowed, and without TLS where a database has none.
 	Plugins func(root string) []destinations.Plugin
+	// SourceURL is a database with the events, which runs read in place of the loaded ones; SourceTable is its table.
+	SourceURL, SourceTable string
 	// Source is what runs read, given the store of the loaded events; nil = that store.
 	Source func(events *duckdb.Store) sources.Source
 	// Limits are the times of the protocol; nil = activities.Embedded().
 	Limits *activities.Limits
+	// Concurrency limits how many runs work at once; zero = any number: on a laptop the slots are limit enough.
+	Concurrency batch.Concurrency
 	// Housekeeping says when to repair and sweep; zero = DefaultHousekeeping.
 	Housekeeping Housekeeping
+	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
+	CatchUp time.Duration
 }
 
 // Housekeeping says how often the stack repairs what came apart and sweeps, and how long it leaves new things alone.
@@ -63,16 +74,13 @@ func DefaultHousekeeping() Housekeeping {
 
 func (o Options) plugins(root string) []destinations.Plugin {
 	if o.Plugins == nil {
-		return []destinations.Plugin{file.Plugin(file.Server{Root: root})}
+		// On a laptop, stores and databases run on the machine itself.
+		guard := safenet.Guard{Allow: safenet.Loopback()}
+		return append(s3.Plugins(s3.Server{Guard: guard}),
+			file.Plugin(file.Server{Root: root}),
+			postgres.Plugin(postgres.Server{Guard: guard, Plaintext: true}))
 	}
 	return o.Plugins(root)
-}
-
-func (o Options) source(events *duckdb.Store) sources.Source {
-	if o.Source == nil {
-		return events
-	}
-	return o.Source(events)
 }
 
 func (o Options) limits() activities.Limits {
@@ -114,7 +122,7 @@ type Stack struct {
 	temporal *temporal.Server
 	client   client.Client
 	db       *storage.DB
-	events   *duckdb.Store
+	source   sources.Source
 	runLog   *telemetry.RunLog
 	worker   *service.Worker
 	server   *http.Server
@@ -165,10 +173,23 @@ func (s *Stack) openStores(ctx context.Context) (err error) {
 	if err := s.ensureKey(ctx); err != nil {
 		return err
 	}
-	if s.events, err = duckdb.Open(ctx, filepath.Join(s.dir.path, "events.duckdb"), duckdb.Options{}); err != nil {
+	return s.openSource(ctx)
+}
+
+// openSource opens what runs read.
+func (s *Stack) openSource(ctx context.Context) (err error) {
+	if s.options.SourceURL != "" {
+		s.source, err = service.OpenSource(s.options.SourceURL, s.options.SourceTable)
+		return err
+	}
+	events, err := duckdb.Open(ctx, filepath.Join(s.dir.path, "events.duckdb"), duckdb.Options{})
+	if err != nil {
 		return fmt.Errorf("open events: %w", err)
 	}
-	s.Loaded, err = s.events.Load(ctx, s.options.Load...)
+	if s.source = events; s.options.Source != nil {
+		s.source = s.options.Source(events)
+	}
+	s.Loaded, err = events.Load(ctx, s.options.Load...)
 	return err
 }
 
@@ -209,14 +230,13 @@ func (s *Stack) serve() (err error) {
 	registry := telemetry.NewRegistry()
 	metrics := telemetry.NewMetrics(registry)
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
-	source := s.options.source(s.events)
 	parts := service.Parts{
 		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log,
-		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: source,
+		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp,
 	}
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{
-		Source: source, Limits: s.options.limits(), Slots: slots, BackfillSlots: slots,
+		Source: s.source, Limits: s.options.limits(), Slots: slots, BackfillSlots: slots, Concurrency: s.options.Concurrency,
 		HousekeepEvery: house.Every, Grace: house.Grace, LogRetention: logRetention,
 	})
 	if err != nil {
@@ -280,8 +300,8 @@ func (s *Stack) Stop() error {
 	if s.temporal != nil {
 		failures = append(failures, s.temporal.Stop())
 	}
-	if s.events != nil {
-		failures = append(failures, s.events.Close())
+	if s.source != nil {
+		failures = append(failures, s.source.Close())
 	}
 	if s.db != nil {
 		failures = append(failures, s.db.Close())

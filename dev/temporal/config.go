@@ -26,6 +26,10 @@ const (
 	joinTimeout = 30 * time.Second
 	// visibilityRPS is far above the default, which a list of runs in a test would meet.
 	visibilityRPS = 1000
+	// queueWorkers is how many tasks of a kind the history service works on at once. They share one connection: with the
+	// default of 512, a thousand schedules that fall due together wait for it until their three seconds are over, are
+	// tried again, and hold up everything else meanwhile.
+	queueWorkers = 16
 	// historyCacheSize is enough for a laptop and keeps the process small.
 	historyCacheSize = 8096
 
@@ -67,7 +71,13 @@ func serverConfig(database *config.SQL, p ports) *config.Config {
 func dynamicConfig() dynamicconfig.StaticClient {
 	return dynamicconfig.StaticClient{
 		// Without it fairness keys on tasks do nothing.
-		dynamicconfig.MatchingEnableFairness.Key():                       true,
+		dynamicconfig.MatchingEnableFairness.Key(): true,
+		// Ranks and fairness hold within a partition of a queue. One is plenty for one process, and no task is forwarded.
+		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():           1,
+		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key():          1,
+		dynamicconfig.TimerProcessorSchedulerWorkerCount.Key():           queueWorkers,
+		dynamicconfig.TransferProcessorSchedulerWorkerCount.Key():        queueWorkers,
+		dynamicconfig.VisibilityProcessorSchedulerWorkerCount.Key():      queueWorkers,
 		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key(): visibilityRPS,
 		dynamicconfig.HistoryCacheHostLevelMaxSize.Key():                 historyCacheSize,
 	}

@@ -1,8 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,9 +23,9 @@ type BackfillStore interface {
 	Backfill(ctx context.Context, teamID int64, exportID, id uuid.UUID) (batch.Backfill, error)
 	ListBackfills(ctx context.Context, f batch.BackfillFilter) ([]batch.Backfill, error)
 	UpdateBackfill(ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error) (batch.Backfill, error)
-	OpenBackfillsOf(ctx context.Context, exportID uuid.UUID) ([]batch.Backfill, error)
-	// CountOpenBackfills counts the team's backfills that are under way, without retries.
+	// CountOpenBackfills counts a team's open backfills, retries left out.
 	CountOpenBackfills(ctx context.Context, teamID int64) (int64, error)
+	OpenBackfillsOf(ctx context.Context, exportID uuid.UUID) ([]batch.Backfill, error)
 	// DeliveredWithin returns the bounds of the deliveries that overlap the range.
 	DeliveredWithin(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Interval, error)
 	// DeliveredLately sums up the newest deliveries of the export that have rows.
@@ -83,21 +85,26 @@ type BackfillDraft struct {
 	Replace       bool
 }
 
-// Create validates the draft and starts a backfill.
-func (s *Backfills) Create(ctx context.Context, teamID int64, exportID uuid.UUID, d BackfillDraft) (batch.Backfill, error) {
+// Create validates the draft and starts a backfill. With an id that is not zero, a backfill that has it already is
+// returned as it is.
+func (s *Backfills) Create(
+	ctx context.Context, teamID int64, exportID, id uuid.UUID, d BackfillDraft,
+) (batch.Backfill, error) {
 	e, err := s.Store.Export(ctx, teamID, exportID)
 	if err != nil {
 		return batch.Backfill{}, missing(err, "BatchExport not found.")
 	}
-	if open, err := s.Store.CountOpenBackfills(ctx, teamID); err != nil {
+	if made, err := s.made(ctx, e, id); !errors.Is(err, batch.ErrNotFound) {
+		return made, err
+	}
+	if err := s.room(ctx, teamID); err != nil {
 		return batch.Backfill{}, err
-	} else if open >= int64(s.Limit) {
-		return batch.Backfill{}, tooMany()
 	}
 	b, err := s.backfillOf(e, d)
 	if err != nil {
 		return batch.Backfill{}, err
 	}
+	b.ID = id
 	return s.start(ctx, e, b)
 }
 
@@ -129,10 +136,41 @@ func (s *Backfills) backfillOf(e batch.Export, d BackfillDraft) (batch.Backfill,
 	return b, nil
 }
 
+// made finds the backfill that an earlier try of the same request made, or batch.ErrNotFound.
+func (s *Backfills) made(ctx context.Context, e batch.Export, id uuid.UUID) (batch.Backfill, error) {
+	if id == uuid.Nil {
+		return batch.Backfill{}, batch.ErrNotFound
+	}
+	return s.Store.Backfill(ctx, e.TeamID, e.ID, id)
+}
+
+// room refuses when the team has as many open backfills as it may. Clients learn of it before their bounds are judged;
+// that two requests do not pass at once is up to CreateBackfill.
+func (s *Backfills) room(ctx context.Context, teamID int64) error {
+	n, err := s.Store.CountOpenBackfills(ctx, teamID)
+	if err == nil && n >= int64(s.Limit) {
+		err = s.tooMany()
+	}
+	return err
+}
+
+func (s *Backfills) tooMany() error {
+	return &Problem{
+		Kind: TooMany, Code: "too_many_concurrent_backfills", Detail: fmt.Sprintf(
+			"This team already has %d batch export backfills running. Wait for one to finish, or cancel one.", s.Limit),
+	}
+}
+
 // start stores the backfill and starts its workflow. When Temporal does not answer, the reconciler starts it.
 func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill) (batch.Backfill, error) {
 	now := s.Now().UTC().Truncate(time.Microsecond)
-	b.ID, b.ExportID, b.TeamID = newID(), e.ID, e.TeamID
+	if b.ID == uuid.Nil {
+		b.ID = newID()
+	}
+	if b.Concurrency == 0 {
+		b.Concurrency = s.Concurrency
+	}
+	b.ExportID, b.TeamID, b.Order = e.ID, e.TeamID, cmp.Or(b.Order, batch.OldestFirst)
 	b.Status, b.CreatedAt, b.LastUpdatedAt = batch.BackfillStarting, now, now
 	outlook, err := s.look(ctx, e, b, time.Time{})
 	if err != nil {
@@ -144,7 +182,7 @@ func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill)
 	err = s.Store.CreateBackfill(ctx, b, s.Limit)
 	switch {
 	case errors.Is(err, batch.ErrTooManyBackfills):
-		return batch.Backfill{}, tooMany()
+		return batch.Backfill{}, s.tooMany()
 	case errors.Is(err, batch.ErrDuplicateBackfill):
 		return batch.Backfill{}, &Problem{
 			Kind: Conflict, Code: "duplicate_backfill",
@@ -160,20 +198,16 @@ func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill)
 	return b, nil
 }
 
-func tooMany() *Problem {
-	return &Problem{
-		Kind: TooMany, Code: "too_many_concurrent_backfills",
-		Detail: "This team already has as many batch export backfills running as it may. Wait for one to finish, or cancel one.",
-	}
-}
-
-// retry starts a backfill of exactly the run's interval.
-func (s *Backfills) retry(ctx context.Context, r batch.Run) (batch.Backfill, error) {
+// retry starts a backfill of exactly the run's interval. The id is as for Create.
+func (s *Backfills) retry(ctx context.Context, r batch.Run, id uuid.UUID) (batch.Backfill, error) {
 	e, err := s.Store.Export(ctx, r.TeamID, r.ExportID)
 	if err != nil {
 		return batch.Backfill{}, missing(err, "Not found.")
 	}
-	b := batch.Backfill{Retry: true, EndAt: &r.Interval.End, Order: batch.OldestFirst, Concurrency: 1}
+	if made, err := s.made(ctx, e, id); !errors.Is(err, batch.ErrNotFound) {
+		return made, err
+	}
+	b := batch.Backfill{ID: id, Retry: true, EndAt: &r.Interval.End, Concurrency: 1}
 	if !r.Interval.Start.IsZero() {
 		b.StartAt = &r.Interval.Start
 	}
@@ -233,18 +267,22 @@ func (s *Backfills) cancel(ctx context.Context, id uuid.UUID) (batch.Backfill, e
 	return b, s.Runs.cancelAll(ctx, b.ExportID, &b.ID)
 }
 
-// cancelAll cancels the open backfills of an export.
-func (s *Backfills) cancelAll(ctx context.Context, exportID uuid.UUID) error {
+// cancelAll cancels the open backfills of an export, and says how many.
+func (s *Backfills) cancelAll(ctx context.Context, exportID uuid.UUID) (cancelled int, err error) {
 	open, err := s.Store.OpenBackfillsOf(ctx, exportID)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, b := range open {
-		if _, err := s.cancel(ctx, b.ID); err != nil && !isProblem(err) {
-			return err
+		_, err := s.cancel(ctx, b.ID)
+		if err != nil && !isProblem(err) {
+			return cancelled, err
+		}
+		if err == nil {
+			cancelled++
 		}
 	}
-	return nil
+	return cancelled, nil
 }
 
 // isProblem says whether err is a refusal: somebody else was faster.

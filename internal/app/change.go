@@ -34,6 +34,8 @@ type Change struct {
 	StartAt     Sent[*time.Time]
 	EndAt       Sent[*time.Time]
 	Paused      Sent[bool]
+	// LastPausedAt is when it was paused, as the caller tells; a change of Paused says it better.
+	LastPausedAt Sent[*time.Time]
 	// Replace marks a PUT: the required settings of the destination must be there, but for secrets, and a timezone and
 	// offsets that were not sent get their defaults.
 	Replace bool
@@ -122,22 +124,20 @@ func (s *Exports) apply(e *batch.Export, c Change) error {
 	if err := s.changeCalendar(e, c); err != nil {
 		return err
 	}
+	if c.LastPausedAt.Is {
+		e.LastPausedAt = c.LastPausedAt.Value
+	}
 	if c.Paused.Is && c.Paused.Value != e.Paused {
-		s.setPaused(e, c.Paused.Value)
+		setPaused(e, c.Paused.Value, s.Now())
 	}
 	return nil
 }
 
-// setPaused pauses an export that runs, or lets one run that is paused.
-func (s *Exports) setPaused(e *batch.Export, paused bool) {
-	if e.Paused = paused; paused {
-		now := s.Now().UTC().Truncate(time.Microsecond)
-		e.LastPausedAt = &now
-	}
-}
-
 // changedDestination lays new settings over stored ones.
 func (s *Exports) changedDestination(stored batch.Destination, c DestinationChange, replace bool) (batch.Destination, error) {
+	if _, known := s.Plugins.Plugin(c.Type); c.Type != "" && c.Type != stored.Type && !known {
+		return stored, invalid("destination__type", codeChoice, "%q is not a valid choice.", c.Type)
+	}
 	if err := sameType(stored, c.Type); err != nil {
 		return stored, err
 	}
@@ -213,7 +213,8 @@ func (s *Exports) changeCalendar(e *batch.Export, c Change) error {
 		return err
 	}
 	if after.String() != before.String() {
-		e.FirstInterval = firstInterval(e.FirstInterval, before, after, s.Now())
+		joint := batch.FirstInterval(e.FirstInterval, before, after, s.Now())
+		e.FirstInterval = &joint
 	}
 	return nil
 }
@@ -226,14 +227,4 @@ func keepOffsets(e *batch.Export, stored batch.Export, f batch.Frequency) {
 	if f == batch.Weekly {
 		e.OffsetDay = stored.OffsetDay
 	}
-}
-
-// firstInterval joins the calendars: from the end of the last interval that was due before to the first boundary after.
-// A first interval that is not due yet was never begun: the new one starts where it would have.
-func firstInterval(pending *batch.Interval, before, after batch.Calendar, now time.Time) *batch.Interval {
-	start := before.Floor(now)
-	if pending != nil && now.Before(pending.End) {
-		start = pending.Start
-	}
-	return &batch.Interval{Start: start.UTC(), End: after.Next(now).UTC()}
 }

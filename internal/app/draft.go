@@ -33,7 +33,10 @@ func (s *Exports) exportOf(d Draft) (batch.Export, error) {
 		return e, invalid("model", codeInvalid, "The model '%s' is not available on this server.", e.Model)
 	}
 	if d.Paused {
-		s.setPaused(&e, true)
+		setPaused(&e, true, s.Now())
+	}
+	if d.LastPausedAt != nil {
+		e.LastPausedAt = d.LastPausedAt
 	}
 	return e, nil
 }

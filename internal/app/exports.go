@@ -7,6 +7,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,6 +21,7 @@ import (
 type ExportStore interface {
 	CreateExport(ctx context.Context, e batch.Export) error
 	Export(ctx context.Context, teamID int64, id uuid.UUID) (batch.Export, error)
+	ExportByID(ctx context.Context, id uuid.UUID) (batch.Export, error)
 	ListExports(ctx context.Context, teamID int64, limit, offset int) ([]batch.Export, int64, error)
 	UpdateExport(ctx context.Context, teamID int64, id uuid.UUID, change func(*batch.Export) error) (batch.Export, error)
 	MarkScheduled(ctx context.Context, id uuid.UUID, revision int64) error
@@ -52,6 +54,8 @@ type Exports struct {
 
 // A Draft is an export that a caller wants to have.
 type Draft struct {
+	// ID is the id of an export that was asked for before and may have been made; zero = any new one.
+	ID          uuid.UUID
 	Name        string
 	Model       batch.Model // empty = events
 	Destination DestinationDraft
@@ -62,6 +66,8 @@ type Draft struct {
 	StartAt     *time.Time
 	EndAt       *time.Time
 	Paused      bool
+	// LastPausedAt is when it was paused, as the caller tells; nil = as we know it.
+	LastPausedAt *time.Time
 }
 
 // A DestinationDraft is a destination as sent.
@@ -72,14 +78,19 @@ type DestinationDraft struct {
 }
 
 // Create validates the draft, stores the export and puts its schedule. When Temporal does not answer, the export exists
-// all the same and the reconciler puts its schedule.
+// all the same and the reconciler puts its schedule. An export that has the draft's id already is returned as it is.
 func (s *Exports) Create(ctx context.Context, teamID, userID int64, d Draft) (batch.Export, error) {
 	e, err := s.exportOf(d)
 	if err != nil {
 		return batch.Export{}, err
 	}
+	if e.ID = d.ID; e.ID == uuid.Nil {
+		e.ID = newID()
+	} else if made, err := s.Store.Export(ctx, teamID, e.ID); !errors.Is(err, batch.ErrNotFound) {
+		return made, err
+	}
 	now := s.Now().UTC().Truncate(time.Microsecond)
-	e.ID, e.TeamID, e.LastModifiedBy = newID(), teamID, userID
+	e.TeamID, e.LastModifiedBy = teamID, userID
 	e.CreatedAt, e.LastUpdatedAt, e.Revision = now, now, 1
 	if err := s.Store.CreateExport(ctx, e); err != nil {
 		return batch.Export{}, err
@@ -101,30 +112,41 @@ func (s *Exports) List(ctx context.Context, teamID int64, limit, offset int) ([]
 
 // Pause stops the schedule; runs under way go on. An export that is paused stays as it is.
 func (s *Exports) Pause(ctx context.Context, teamID, userID int64, id uuid.UUID) (batch.Export, error) {
-	return s.change(ctx, teamID, id, func(e *batch.Export) error {
+	e, err := s.change(ctx, teamID, id, func(e *batch.Export) error {
 		if e.Paused {
 			return batch.ErrUnchanged
 		}
-		s.setPaused(e, true)
+		setPaused(e, true, s.Now())
 		e.LastModifiedBy = userID
 		return nil
 	})
+	return e, named(err, id)
 }
 
-// Unpause resumes the schedule. With backfill, what was due while the export was paused is backfilled.
+// Unpause resumes the schedule. With backfill, what was due while the export was paused is backfilled; when the team has
+// no room for another backfill, the export stays paused.
 func (s *Exports) Unpause(ctx context.Context, teamID, userID int64, id uuid.UUID, backfill bool) (batch.Export, error) {
+	if backfill {
+		before, err := s.Get(ctx, teamID, id)
+		if err == nil && before.Paused && before.LastPausedAt != nil {
+			err = s.Backfills.room(ctx, teamID)
+		}
+		if err != nil {
+			return batch.Export{}, named(err, id)
+		}
+	}
 	var pausedAt *time.Time
 	e, err := s.change(ctx, teamID, id, func(e *batch.Export) error {
 		if !e.Paused {
 			return batch.ErrUnchanged
 		}
 		pausedAt = e.LastPausedAt
-		s.setPaused(e, false)
+		setPaused(e, false, s.Now())
 		e.LastModifiedBy = userID
 		return nil
 	})
 	if err != nil || !backfill || pausedAt == nil {
-		return e, err
+		return e, named(err, id)
 	}
 	return e, s.Backfills.cover(ctx, e, batch.Interval{Start: *pausedAt, End: e.LastUpdatedAt})
 }
@@ -147,7 +169,7 @@ func (s *Exports) Delete(ctx context.Context, teamID, userID int64, id uuid.UUID
 	} else if err := s.Store.MarkScheduled(ctx, e.ID, e.Revision); err != nil {
 		return err
 	}
-	if err := s.Backfills.cancelAll(ctx, e.ID); err != nil {
+	if _, err := s.Backfills.cancelAll(ctx, e.ID); err != nil {
 		return err
 	}
 	return s.Runs.cancelAll(ctx, e.ID, nil)
@@ -181,6 +203,14 @@ func (s *Exports) schedule(ctx context.Context, e batch.Export) {
 func missing(err error, detail string) error {
 	if errors.Is(err, batch.ErrNotFound) {
 		return notFound(detail)
+	}
+	return err
+}
+
+// named says which export is not there, as clients that pause and unpause know it.
+func named(err error, id uuid.UUID) error {
+	if p, ok := errors.AsType[*Problem](err); ok && p.Kind == NotFound {
+		return notFound(fmt.Sprintf("BatchExport ID '%s' not found.", id))
 	}
 	return err
 }

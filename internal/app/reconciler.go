@@ -28,9 +28,19 @@ const (
 // ReconcilerStore is what the Reconciler needs of the database.
 type ReconcilerStore interface {
 	ExportByID(ctx context.Context, id uuid.UUID) (batch.Export, error)
+	UpdateExport(ctx context.Context, teamID int64, id uuid.UUID, change func(*batch.Export) error) (batch.Export, error)
 	StaleSchedules(ctx context.Context, limit int) ([]batch.Export, error)
 	ActiveExports(ctx context.Context, after uuid.UUID, limit int) ([]batch.Export, error)
 	MarkScheduled(ctx context.Context, id uuid.UUID, revision int64) error
+
+	OverdueSpans(ctx context.Context, now time.Time, limit int) ([]batch.Span, error)
+	SettleSpan(ctx context.Context, s batch.Span) error
+	// DeliveredBounds returns the bounds of the deliveries that overlap the range, by their start; those from the
+	// beginning of time are left out.
+	DeliveredBounds(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Interval, error)
+	// RunsEnding returns the runs whose intervals end in the range.
+	RunsEnding(ctx context.Context, exportID uuid.UUID, after, until time.Time) ([]batch.Run, error)
+
 	OpenBackfills(ctx context.Context, after uuid.UUID, limit int) ([]batch.Backfill, error)
 	UpdateBackfill(ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error) (batch.Backfill, error)
 	OpenRuns(ctx context.Context, after uuid.UUID, limit int) ([]batch.Run, error)
@@ -42,10 +52,51 @@ type ReconcilerStore interface {
 type ReconcilerWorkflows interface {
 	Schedules
 	BackfillWorkflows
+	// Adopt is Put, but leaves alone whether the schedule is paused.
+	Adopt(ctx context.Context, e batch.Export) error
+	// Scheduled returns the exports that have a schedule, and whether it is paused. It may lag behind by seconds.
 	Scheduled(ctx context.Context) (map[uuid.UUID]bool, error)
+	// Schedule compares the export's schedule with what Put would make of it.
+	Schedule(ctx context.Context, e batch.Export) (Schedule, error)
+	// StartInterval starts the workflow of an interval, unless one runs.
 	StartInterval(ctx context.Context, e batch.Export, i batch.Interval) error
-	DescribeRun(ctx context.Context, r batch.Run) (Execution, error)
+	// StartDue is StartInterval for an interval that is due: the workflow ends at once if it was delivered meanwhile.
+	StartDue(ctx context.Context, e batch.Export, i batch.Interval) error
+	// DescribeInterval says what became of the newest execution under the interval's id, and its Temporal run id.
+	DescribeInterval(ctx context.Context, exportID uuid.UUID, end time.Time) (Execution, string, error)
+	// DescribeRun says what became of the run's workflow, and which try of its work waits to be repeated.
+	DescribeRun(ctx context.Context, r batch.Run) (Execution, *Retry, error)
 	DescribeBackfill(ctx context.Context, b batch.Backfill) (Execution, error)
+}
+
+// A Retry is what Temporal knows of work that did not end by itself: its worker died or did not answer.
+type Retry struct {
+	// Attempt is the try that failed.
+	Attempt int
+	// Next is when the work is repeated; zero = it is at work again.
+	Next time.Time
+}
+
+// A Repair is a kind of thing that had come apart.
+type Repair string
+
+// The repairs, as logs and metrics name them.
+const (
+	RepairMissingSchedule  Repair = "schedule_missing"  // put
+	RepairStaleSchedule    Repair = "schedule_stale"    // put: it was for an older definition
+	RepairDriftedSchedule  Repair = "schedule_drifted"  // put: somebody changed it in Temporal
+	RepairOrphanedSchedule Repair = "schedule_orphaned" // removed: its export is deleted
+	RepairPause            Repair = "pause_copied"      // from Temporal, where somebody paused or unpaused
+	RepairBackfill         Repair = "backfill_started"  // it had no workflow
+	RepairEndedBackfill    Repair = "backfill_closed"   // its workflow was over
+	RepairEndedRun         Repair = "run_closed"        // its workflow was over
+	RepairInterval         Repair = "interval_started"  // it was due, and nobody saw to it
+	RepairMissedInterval   Repair = "interval_missed"   // it was due before the catch-up window
+)
+
+// RepairMetrics counts repairs.
+type RepairMetrics interface {
+	Repaired(kind string)
 }
 
 // A Reconciler makes Temporal agree with the database, and tells the database what became of workflows that ended
@@ -54,247 +105,73 @@ type Reconciler struct {
 	Store     ReconcilerStore
 	Workflows ReconcilerWorkflows
 	Logs      Logger
+	Metrics   RepairMetrics
 	Log       *zap.Logger
 	Now       func() time.Time
 	// Grace is how long a row may be without its workflow: whoever wrote it is about to start it.
 	Grace time.Duration
+	// CatchUp is how long an interval may be overdue and is still started.
+	CatchUp time.Duration
+
+	// inspected is the export behind which the next pass inspects schedules.
+	inspected uuid.UUID
 }
 
 // Repairs counts what one pass mended.
-type Repairs struct {
-	Schedules int // put or removed
-	Backfills int // started or closed
-	Runs      int // closed
-}
+type Repairs map[Repair]int
 
 // reconcilePage is how many rows are looked at in one query.
 const reconcilePage = 500
 
 // Reconcile makes one pass. A part that fails does not keep the others from being done.
 func (r *Reconciler) Reconcile(ctx context.Context) (Repairs, error) {
-	var done Repairs
+	p := pass{Reconciler: r, done: Repairs{}}
 	var failures []error
-	for _, part := range []struct {
-		count *int
-		mend  func(context.Context) (int, error)
-	}{
-		{&done.Schedules, r.staleSchedules},
-		{&done.Schedules, r.missingSchedules},
-		{&done.Backfills, r.backfills},
-		{&done.Runs, r.runs},
-	} {
-		n, err := part.mend(ctx)
-		*part.count += n
-		failures = append(failures, err)
+	for _, part := range []func(context.Context) error{p.staleSchedules, p.schedules, p.backfills, p.runs, p.dueIntervals} {
+		failures = append(failures, part(ctx))
 	}
-	if done != (Repairs{}) {
-		r.Log.Info("The reconciler mended what had come apart.", zap.Int("schedules", done.Schedules),
-			zap.Int("backfills", done.Backfills), zap.Int("runs", done.Runs))
-	}
-	return done, errors.Join(failures...)
+	return p.done, errors.Join(failures...)
 }
 
-// staleSchedules puts schedules whose export has changed since, and removes those of deleted exports.
-func (r *Reconciler) staleSchedules(ctx context.Context) (int, error) {
-	stale, err := r.Store.StaleSchedules(ctx, reconcilePage)
-	if err != nil {
-		return 0, err
-	}
-	for n, e := range stale {
-		if e.Deleted {
-			err = r.Workflows.Remove(ctx, e.ID)
-		} else {
-			err = r.Workflows.Put(ctx, e)
-		}
-		if err == nil {
-			err = r.Store.MarkScheduled(ctx, e.ID, e.Revision)
-		}
-		if err != nil {
-			return n, err
-		}
-	}
-	return len(stale), nil
+// A pass is one look at everything.
+type pass struct {
+	*Reconciler
+	done Repairs
 }
 
-// missingSchedules puts the schedules that somebody removed from Temporal, and removes those whose export is deleted.
-func (r *Reconciler) missingSchedules(ctx context.Context) (int, error) {
-	scheduled, err := r.Workflows.Scheduled(ctx)
-	if err != nil {
-		return 0, err
-	}
-	mended := 0
-	for after := uuid.Nil; ; {
-		page, err := r.Store.ActiveExports(ctx, after, reconcilePage)
-		if err != nil {
-			return mended, err
-		}
-		for _, e := range page {
-			after = e.ID
-			if scheduled[e.ID] {
-				delete(scheduled, e.ID)
-				continue
-			}
-			if r.Now().Sub(e.CreatedAt) < r.Grace {
-				continue // Temporal's list lags behind its creation
-			}
-			if err := r.Workflows.Put(ctx, e); err != nil {
-				return mended, err
-			}
-			mended++
-		}
-		if len(page) < reconcilePage {
-			break
-		}
-	}
-	for id := range scheduled {
-		e, err := r.Store.ExportByID(ctx, id)
-		if errors.Is(err, batch.ErrNotFound) || err == nil && !e.Deleted {
-			continue // another service's, or made since we looked
-		}
-		if err == nil {
-			err = r.Workflows.Remove(ctx, id)
-		}
-		if err != nil {
-			return mended, err
-		}
-		mended++
-	}
-	return mended, nil
+// mended says what was repaired.
+func (p *pass) mended(kind Repair, exportID uuid.UUID, fields ...zap.Field) {
+	p.done[kind]++
+	p.Metrics.Repaired(string(kind))
+	p.Log.Warn("The reconciler mended what had come apart.",
+		append(fields, zap.String("repair", string(kind)), zap.Stringer("batch_export_id", exportID))...)
 }
 
-// each mends the open rows of one kind, page by page in the order of their ids, and counts those that needed it.
+// tell writes a line to the export's log, or to that of a run of it.
+func (p *pass) tell(teamID int64, exportID, runID uuid.UUID, level batch.LogLevel, message string) {
+	p.Logs.Log(batch.LogEntry{
+		TeamID: teamID, ExportID: exportID, RunID: runID, Timestamp: p.Now().UTC(), Level: level, Message: message,
+	})
+}
+
+// each mends the rows of one kind, page by page in the order of their ids.
 func each[T any](
 	ctx context.Context, load func(ctx context.Context, after uuid.UUID, limit int) ([]T, error), id func(T) uuid.UUID,
-	mend func(ctx context.Context, row T) (bool, error),
-) (mended int, err error) {
+	mend func(ctx context.Context, row T) error,
+) error {
 	for after := uuid.Nil; ; {
 		page, err := load(ctx, after, reconcilePage)
 		if err != nil {
-			return mended, err
+			return err
 		}
 		for _, row := range page {
 			after = id(row)
-			changed, err := mend(ctx, row)
-			if err != nil {
-				return mended, err
-			}
-			if changed {
-				mended++
+			if err := mend(ctx, row); err != nil {
+				return err
 			}
 		}
 		if len(page) < reconcilePage {
-			return mended, nil
-		}
-	}
-}
-
-// backfills starts the workflows of backfills that have none, and closes backfills whose workflow is over.
-func (r *Reconciler) backfills(ctx context.Context) (int, error) {
-	return each(ctx, r.Store.OpenBackfills, func(b batch.Backfill) uuid.UUID { return b.ID }, r.backfill)
-}
-
-func (r *Reconciler) backfill(ctx context.Context, b batch.Backfill) (bool, error) {
-	execution, err := r.Workflows.DescribeBackfill(ctx, b)
-	if err != nil {
-		return false, err
-	}
-	if execution == ExecutionRunning {
-		return r.steer(ctx, b)
-	}
-	if execution == ExecutionGone {
-		if r.Now().Sub(b.LastUpdatedAt) < r.Grace {
-			return false, nil
-		}
-		return true, r.Workflows.StartBackfill(ctx, b)
-	}
-	status := map[Execution]batch.BackfillStatus{
-		ExecutionCompleted: batch.BackfillCompleted, ExecutionFailed: batch.BackfillFailed,
-		ExecutionCancelled: batch.BackfillCancelled, ExecutionTerminated: batch.BackfillTerminated,
-		ExecutionTimedOut: batch.BackfillTimedOut,
-	}[execution]
-	changed := false
-	_, err = r.Store.UpdateBackfill(ctx, b.ID, func(b *batch.Backfill) error {
-		if changed = !b.Status.Final(); !changed {
-			return batch.ErrUnchanged
-		}
-		now := r.Now().UTC()
-		b.Status, b.FinishedAt = status, &now
-		return nil
-	})
-	return changed, err
-}
-
-// runs closes runs whose workflow is over or gone.
-func (r *Reconciler) runs(ctx context.Context) (int, error) {
-	return each(ctx, r.Store.OpenRuns, func(run batch.Run) uuid.UUID { return run.ID }, r.run)
-}
-
-func (r *Reconciler) run(ctx context.Context, run batch.Run) (bool, error) {
-	execution, err := r.Workflows.DescribeRun(ctx, run)
-	if err != nil || execution == ExecutionRunning {
-		return false, err
-	}
-	if execution == ExecutionGone && r.Now().Sub(run.LastUpdatedAt) < r.Grace {
-		return false, nil
-	}
-	delivered, err := r.Store.Delivery(ctx, run.ExportID, run.Interval)
-	if err != nil {
-		return false, err
-	}
-	mine := delivered != nil && delivered.RunID == run.ID
-	changed := false
-	run, err = r.Store.UpdateRun(ctx, run.ID, func(run *batch.Run) error {
-		if changed = !run.Status.Final(); !changed {
-			return batch.ErrUnchanged
-		}
-		r.close(run, execution, delivered, mine)
-		return nil
-	})
-	if err != nil || !changed {
-		return changed, err
-	}
-	level := batch.LogError
-	if mine {
-		level = batch.LogInfo
-	}
-	r.Logs.Log(batch.LogEntry{
-		TeamID: run.TeamID, ExportID: run.ExportID, RunID: run.ID, Timestamp: r.Now().UTC(), Level: level,
-		Message: "Batch export for range " + run.Interval.String() + " ended without a word from its workflow: " + string(run.Status) + ".",
-	})
-	if mine || run.CommitStartedAt == nil {
-		return true, nil
-	}
-	// Its commit had begun: what is visible may be half of it. Only a new run of the interval makes it whole.
-	e, err := r.Store.ExportByID(ctx, run.ExportID)
-	if err != nil || e.Deleted {
-		return true, err
-	}
-	return true, r.Workflows.StartInterval(ctx, e, run.Interval)
-}
-
-// close sets the final state that Temporal's word implies.
-func (r *Reconciler) close(run *batch.Run, execution Execution, delivered *batch.Delivery, mine bool) {
-	now := r.Now().UTC()
-	run.FinishedAt, run.NextRetryAt = &now, nil
-	if mine {
-		files, none := int64(len(delivered.Objects)), int64(0)
-		run.Status, run.LatestError, run.ErrorCode = batch.RunCompleted, "", ""
-		run.RowsCompleted, run.RowsFailed, run.Bytes, run.Files = &delivered.Rows, &none, &delivered.Bytes, &files
-		return
-	}
-	run.Status, run.ErrorCode = batch.RunFailed, batch.CodeInternal
-	switch execution {
-	case ExecutionTerminated:
-		run.Status, run.ErrorCode, run.LatestError = batch.RunTerminated, batch.CodeCancelled, "somebody terminated the workflow in Temporal"
-	case ExecutionTimedOut:
-		run.Status, run.ErrorCode, run.LatestError = batch.RunTimedOut, batch.CodeTimeout, "the workflow timed out in Temporal"
-	case ExecutionCancelled:
-		run.Status, run.ErrorCode = batch.RunCancelled, batch.CodeCancelled
-	case ExecutionGone:
-		run.LatestError = "the workflow is gone from Temporal"
-	case ExecutionCompleted, ExecutionFailed, ExecutionRunning:
-		if run.LatestError == "" {
-			run.LatestError = "the workflow ended without recording a result"
+			return nil
 		}
 	}
 }

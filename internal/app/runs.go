@@ -100,11 +100,12 @@ func (s *Runs) cancelAll(ctx context.Context, exportID uuid.UUID, backfillID *uu
 	return nil
 }
 
-// Retry delivers the run's interval again: a backfill of exactly that interval, whose id is returned.
-func (s *Runs) Retry(ctx context.Context, teamID int64, exportID, id uuid.UUID) (batch.Backfill, error) {
+// Retry delivers the run's interval again by a backfill of exactly that interval. With a backfill's id that is not zero, a
+// backfill that has it already is returned as it is.
+func (s *Runs) Retry(ctx context.Context, teamID int64, exportID, id, backfillID uuid.UUID) (batch.Backfill, error) {
 	r, err := s.Get(ctx, teamID, exportID, id)
 	if err != nil {
 		return batch.Backfill{}, err
 	}
-	return s.Backfills.retry(ctx, r)
+	return s.Backfills.retry(ctx, r, backfillID)
 }

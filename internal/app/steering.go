@@ -52,9 +52,13 @@ func (s *Backfills) steer(ctx context.Context, teamID int64, exportID, id uuid.U
 }
 
 // steer tells the workflow of a backfill again how it is steered, when it has not asked since.
-func (r *Reconciler) steer(ctx context.Context, b batch.Backfill) (bool, error) {
-	if b.Steered == b.Steering || r.Now().Sub(b.LastUpdatedAt) < r.Grace {
-		return false, nil
+func (p *pass) steer(ctx context.Context, b batch.Backfill) error {
+	if b.Steered == b.Steering || p.Now().Sub(b.LastUpdatedAt) < p.Grace {
+		return nil
 	}
-	return true, r.Workflows.SteerBackfill(ctx, b)
+	if err := p.Workflows.SteerBackfill(ctx, b); err != nil {
+		return err
+	}
+	p.mended(RepairBackfill, b.ExportID)
+	return nil
 }

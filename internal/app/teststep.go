@@ -45,12 +45,13 @@ func (s *Exports) TestSteps(kind string) ([]destinations.Step, error) {
 	return plugin.Steps(), nil
 }
 
-// TestDraft runs one step, from 0, of the connection test for an export that does not exist yet.
-func (s *Exports) TestDraft(ctx context.Context, d Draft, step int) (StepResult, error) {
+// TestDraft runs one step, from 0, of the connection test for an export of the team that does not exist yet.
+func (s *Exports) TestDraft(ctx context.Context, teamID int64, d Draft, step int) (StepResult, error) {
 	e, err := s.exportOf(d)
 	if err != nil {
 		return StepResult{}, err
 	}
+	e.TeamID = teamID
 	return s.test(ctx, e, step)
 }
 
@@ -82,7 +83,7 @@ func (s *Exports) test(ctx context.Context, e batch.Export, n int) (StepResult, 
 	limited, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	result := StepResult{Step: steps[n], Status: StepPassed}
-	err := s.runStep(limited, plugin, e.Destination.Config, steps[n])
+	err := s.runStep(limited, plugin, e, steps[n])
 	if err == nil {
 		return result, nil
 	}
@@ -98,13 +99,13 @@ func (s *Exports) test(ctx context.Context, e batch.Export, n int) (StepResult, 
 var errNotConfigured = errors.New("the test step is not configured")
 
 // runStep opens the destination and runs the step in it.
-func (s *Exports) runStep(ctx context.Context, plugin destinations.Plugin, config map[string]any, step destinations.Step) (err error) {
+func (s *Exports) runStep(ctx context.Context, plugin destinations.Plugin, e batch.Export, step destinations.Step) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	destination, err := plugin.Open(ctx, config)
+	destination, err := plugin.OpenFor(ctx, destinations.Owner{TeamID: e.TeamID, ExportID: e.ID}, e.Destination.Config)
 	if err != nil {
 		return err
 	}

@@ -26,14 +26,14 @@ func TestAStepThatHangsFailsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := app.Exports{Plugins: destinations.NewRegistry(plugin), Log: zap.NewNop(), Now: time.Now}
 		draft := app.Draft{Name: "x", Destination: app.DestinationDraft{Type: "Slow"}}
-		result, err := s.TestDraft(t.Context(), draft, 0)
+		result, err := s.TestDraft(t.Context(), 1, draft, 0)
 		require.NoError(t, err)
 		require.Equal(t, app.StepFailed, result.Status)
 		require.Equal(t, "The test step did not finish within 15 seconds.", result.Message)
 
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err = s.TestDraft(gone, draft, 0)
+		_, err = s.TestDraft(gone, 1, draft, 0)
 		require.ErrorIs(t, err, context.Canceled)
 	})
 }

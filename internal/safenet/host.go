@@ -33,6 +33,13 @@ const (
 type Guard struct {
 	// Lookup resolves a name; nil = the machine's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Allow are networks of ours that customers may reach all the same, as are names all of whose addresses are in them.
+	Allow []netip.Prefix
+}
+
+// Loopback are the networks of the machine itself.
+func Loopback() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 }
 
 // Check says whether a customer may name the host: nil, ErrShape or ErrForbidden.
@@ -42,10 +49,11 @@ func (g Guard) Check(ctx context.Context, host string) error {
 		return err
 	}
 	if addr, err := netip.ParseAddr(name); err == nil {
-		return checkAddr(addr)
+		return g.checkAddr(addr)
 	}
-	if forbiddenName(name) {
-		return ErrForbidden
+	forbidden := forbiddenName(name)
+	if forbidden && len(g.Allow) == 0 {
+		return ErrForbidden // without a look-up, which our network would see
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
@@ -60,7 +68,10 @@ func (g Guard) Check(ctx context.Context, host string) error {
 		return ErrForbidden
 	}
 	for _, addr := range addrs {
-		if err := checkAddr(addr); err != nil {
+		if forbidden && !g.allows(addr) {
+			return ErrForbidden
+		}
+		if err := g.checkAddr(addr); err != nil {
 			return err
 		}
 	}
@@ -68,12 +79,12 @@ func (g Guard) Check(ctx context.Context, host string) error {
 }
 
 // Control is for net.Dialer: it refuses to connect to an address of our network, whatever the name was.
-func (Guard) Control(_, address string, _ syscall.RawConn) error {
+func (g Guard) Control(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("dial %s: %w", address, ErrForbidden)
 	}
-	return checkAddr(to.Addr())
+	return g.checkAddr(to.Addr())
 }
 
 // Normalize returns a host name as DNS has it, in lower case and without a trailing dot, or an address. Whatever else it
@@ -123,19 +134,31 @@ func forbiddenName(name string) bool {
 // reserved are networks that are not the public internet, beside those that netip knows.
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
-	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("::/96"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"),
-	netip.MustParsePrefix("100::/64"), netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"),
-	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("fec0::/10"),
+	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.88.99.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("168.63.129.16/32"), // the platform's own address inside of Azure
+	netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("2002::/16"),
+	netip.MustParsePrefix("3fff::/20"),
 }
 
+// publicIPv6 is all of IPv6 that is routed. What lies outside embeds IPv4 addresses, or is nobody's.
+var publicIPv6 = netip.MustParsePrefix("2000::/3")
+
 // checkAddr refuses addresses that are not public. An IPv4 address in an IPv6 one is judged as itself.
-func checkAddr(addr netip.Addr) error {
+func (g Guard) checkAddr(addr netip.Addr) error {
 	addr = addr.Unmap()
+	if g.allows(addr) {
+		return nil
+	}
 	if !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.IsLoopback() || addr.Zone() != "" ||
-		slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		addr.Is6() && !publicIPv6.Contains(addr) || within(reserved, addr) {
 		return ErrForbidden
 	}
 	return nil
+}
+
+func (g Guard) allows(addr netip.Addr) bool { return within(g.Allow, addr.Unmap()) }
+
+func within(networks []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
 }

@@ -25,6 +25,13 @@ type Parts struct {
 	Metrics *telemetry.Metrics
 	RunLog  *telemetry.RunLog
 	Log     *zap.Logger
+	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
+	CatchUp time.Duration
+}
+
+// flows is our side of Temporal.
+func (p Parts) flows() *workflows.Client {
+	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp}
 }
 
 // Quotas are the limits of teams.
@@ -42,13 +49,14 @@ type UseCases struct {
 	Exports   *app.Exports
 	Runs      *app.Runs
 	Backfills *app.Backfills
+	Coverage  *app.Coverage
 	Logs      *app.Logs
 	Workflows *workflows.Client
 }
 
 // UseCases wires the use cases.
 func (p Parts) UseCases(q Quotas) UseCases {
-	flows := &workflows.Client{Temporal: p.Temporal}
+	flows := p.flows()
 	backfills := &app.Backfills{
 		Store: p.DB, Workflows: flows, Source: p.Source, Plugins: p.Plugins, Log: p.Log, Now: time.Now,
 		Limit: q.Backfills, Concurrency: q.BackfillConcurrency, MostConcurrency: max(q.BackfillConcurrency, q.MostBackfillConcurrency),
@@ -61,5 +69,6 @@ func (p Parts) UseCases(q Quotas) UseCases {
 			Logs: p.RunLog, Log: p.Log, Now: time.Now,
 		},
 		Runs: runs, Backfills: backfills, Logs: &app.Logs{Store: p.DB}, Workflows: flows,
+		Coverage: &app.Coverage{Store: p.DB, Backfills: backfills, Now: time.Now},
 	}
 }

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"tranche/activities"
+	"tranche/batch"
 	"tranche/internal/app"
 	"tranche/sources"
 	"tranche/workflows"
@@ -22,6 +24,10 @@ type WorkerOptions struct {
 	Limits activities.Limits
 	// Slots is how many activities run at once for scheduled runs, BackfillSlots for backfills.
 	Slots, BackfillSlots int
+	// Memory is how many bytes the splits that are staged at once may hold; 0 = activities.DefaultMemory.
+	Memory int64
+	// Concurrency limits how many runs work at once, on all workers together.
+	Concurrency batch.Concurrency
 	// HousekeepEvery is the pause between two passes of the reconciler and the sweep.
 	HousekeepEvery time.Duration
 	// Grace is how long a row may be without its workflow, and a finished run with something staged.
@@ -49,10 +55,11 @@ type Worker struct {
 
 // StartWorker starts a worker. It works until Stop.
 func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
-	flows := &workflows.Client{Temporal: p.Temporal}
+	flows := p.flows()
 	acts := &activities.Activities{
-		Store: p.DB, Source: o.Source, Plugins: p.Plugins, Executions: flows, Logs: p.RunLog, Metrics: p.Metrics,
-		Log: p.Log, Limits: o.Limits, Now: time.Now,
+		Store: p.DB, Source: o.Source, Plugins: p.Plugins, Executions: flows, Failing: p.UseCases(Quotas{}).Exports, Logs: p.RunLog, Metrics: p.Metrics,
+		Log: p.Log, Limits: o.Limits, Concurrency: o.Concurrency, Now: time.Now,
+		Memory: activities.NewMemory(cmp.Or(o.Memory, activities.DefaultMemory)),
 	}
 	if o.Adjust != nil {
 		o.Adjust(acts)
@@ -78,9 +85,12 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
 	keeper := housekeeper{
-		reconciler: &app.Reconciler{Store: p.DB, Workflows: flows, Logs: p.RunLog, Log: p.Log, Now: time.Now, Grace: o.Grace},
-		sweeper:    &activities.Sweeper{Activities: acts, Store: p.DB, Grace: o.Grace},
-		store:      p.DB, retention: o.LogRetention, every: o.HousekeepEvery, log: p.Log,
+		reconciler: &app.Reconciler{
+			Store: p.DB, Workflows: flows, Logs: p.RunLog, Metrics: p.Metrics, Log: p.Log, Now: time.Now, Grace: o.Grace,
+			CatchUp: cmp.Or(p.CatchUp, workflows.DefaultCatchUp),
+		},
+		sweeper: &activities.Sweeper{Activities: acts, Store: p.DB, Grace: o.Grace},
+		store:   p.DB, retention: o.LogRetention, every: o.HousekeepEvery, log: p.Log,
 	}
 	go func() {
 		defer close(w.done)
@@ -116,6 +126,7 @@ type housekeeper struct {
 	store      interface {
 		DeleteLogs(ctx context.Context, before time.Time, limit int) (int64, error)
 		DeleteAnswers(ctx context.Context, before time.Time, limit int) (int64, error)
+		DeletePermits(ctx context.Context, ago time.Duration, limit int) (int64, error)
 	}
 	retention time.Duration
 	every     time.Duration
@@ -127,6 +138,9 @@ const (
 	passTimeout     = 5 * time.Minute
 	logsPerSweep    = 10_000
 	answersPerSweep = 10_000
+	permitsPerSweep = 10_000
+	// permitsKept is how long permits that expired are kept: a run that was only frozen may still renew its own.
+	permitsKept = time.Hour
 )
 
 func (h housekeeper) run(ctx context.Context) {
@@ -149,7 +163,8 @@ func (h housekeeper) pass(ctx context.Context) {
 	err = errors.Join(err, h.sweeper.Sweep(ctx))
 	_, logsErr := h.store.DeleteLogs(ctx, time.Now().Add(-h.retention), logsPerSweep)
 	_, answersErr := h.store.DeleteAnswers(ctx, time.Now(), answersPerSweep)
-	if err = errors.Join(err, logsErr, answersErr); err != nil && ctx.Err() == nil {
+	_, permitsErr := h.store.DeletePermits(ctx, permitsKept, permitsPerSweep)
+	if err = errors.Join(err, logsErr, answersErr, permitsErr); err != nil && ctx.Err() == nil {
 		h.log.Warn("Housekeeping could not do all of its work; the next pass tries again.", zap.Error(err))
 	}
 }

@@ -21,6 +21,7 @@ type Metrics struct {
 	retries     *prometheus.CounterVec
 	requests    *prometheus.HistogramVec
 	droppedLogs prometheus.Counter
+	repairs     *prometheus.CounterVec
 }
 
 // NewRegistry returns a registry with the metrics of the Go runtime and of the process.
@@ -67,8 +68,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		droppedLogs: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "tranche_run_log_dropped_total", Help: "Lines of run logs that were lost: the queue was full or the database refused them.",
 		}),
+		repairs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tranche_repairs_total", Help: "What the reconciler mended, by kind: schedules, pauses, backfills, runs, due intervals.",
+		}, []string{"kind"}),
 	}
-	reg.MustRegister(m.runs, m.rows, m.bytes, m.lateRows, m.retries, m.requests, m.droppedLogs)
+	reg.MustRegister(m.runs, m.rows, m.bytes, m.lateRows, m.retries, m.requests, m.droppedLogs, m.repairs)
 	return m
 }
 
@@ -88,6 +92,9 @@ func (m *Metrics) LateRows(n int64) { m.lateRows.Add(float64(n)) }
 
 // ActivityRetried counts a try that failed and is made again.
 func (m *Metrics) ActivityRetried(code batch.Code) { m.retries.WithLabelValues(string(code)).Inc() }
+
+// Repaired counts something that the reconciler mended.
+func (m *Metrics) Repaired(kind string) { m.repairs.WithLabelValues(kind).Inc() }
 
 // RequestServed records a request. Route is the template, never the path: its values must be few.
 func (m *Metrics) RequestServed(method, route string, status int, took time.Duration) {

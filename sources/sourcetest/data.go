@@ -88,13 +88,16 @@ var nastyJSON = []string{
 }
 
 // nastyRows have every nasty text and JSON in every column that can hold it, and instants at the edges.
-func nastyRows() []Row {
+func nastyRows(oldest time.Time) []Row {
+	if oldest.IsZero() {
+		oldest = time.Date(1583, 1, 1, 0, 0, 0, 1000, time.UTC)
+	}
 	instants := []time.Time{
 		start, start.Add(time.Microsecond), start.Add(999_999 * time.Microsecond), hour.End.Add(-time.Microsecond),
 	}
 	times := []time.Time{
 		time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(1969, 12, 31, 23, 59, 59, 999_999_000, time.UTC),
-		time.Date(1583, 1, 1, 0, 0, 0, 1000, time.UTC), time.Date(2299, 12, 31, 23, 59, 59, 999_999_000, time.UTC),
+		oldest, time.Date(2299, 12, 31, 23, 59, 59, 999_999_000, time.UTC),
 		time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC),
 	}
 	n := max(len(nastyTexts), len(nastyJSON))

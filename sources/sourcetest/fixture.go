@@ -20,6 +20,8 @@ type Fixture struct {
 	Source sources.Source
 	// Allocator is what the source makes its record batches with.
 	Allocator *memory.CheckedAllocator
+	// Oldest is the oldest instant that the source's type for timestamps can hold; zero = the year 1583 is no trouble.
+	Oldest time.Time
 	// Seed adds rows to what the source reads. It may be called more than once.
 	Seed func(t *testing.T, rows []Row)
 }

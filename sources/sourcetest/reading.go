@@ -16,7 +16,7 @@ import (
 )
 
 func testFidelity(ctx context.Context, t *testing.T, f Fixture) {
-	want := nastyRows()
+	want := nastyRows(f.Oldest)
 	f.Seed(t, want)
 	requireRows(t, want, readInterval(ctx, t, f.Source, events(hour)))
 }

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"tranche/activities"
+	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/destinationtest/memory"
 	"tranche/dev/duckdb"
@@ -45,6 +46,9 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// places are how many runs of a backfill work at once; a schedule would have one more.
+const places = 3
 
 // A recorder is the stack on which scenes are played.
 type recorder struct {
@@ -85,7 +89,7 @@ func run(ctx context.Context, into string) (err error) {
 	limits := activities.Embedded()
 	r.stack, err = stack.Start(ctx, stack.Options{
 		DataDir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", UIListen: "127.0.0.1:0", APIKey: "key-of-the-recorder",
-		Load: []string{file}, Log: log, Limits: &limits,
+		Load: []string{file}, Log: log, Limits: &limits, Concurrency: batch.Concurrency{PerExport: places + 1},
 		Plugins: func(string) []destinations.Plugin {
 			return []destinations.Plugin{memory.Plugin(memory.Client{URL: server.URL, Worker: "recorder"})}
 		},

@@ -61,6 +61,7 @@ var scenes = []scene{
 	}},
 	{"an interval that another owns", playTaken},
 	{"the schedule", playSchedule},
+	{"a run that has to wait", playWaiting},
 	{"more than one page", func(ctx context.Context, r *recorder) error {
 		export, err := r.export(ctx, "every 5 minutes")
 		if err != nil {
@@ -117,6 +118,72 @@ func playTaken(ctx context.Context, r *recorder) error {
 		}
 		return r.save(ctx, "backfill-awaits-owner", id, run)
 	})
+}
+
+// playWaiting lets a run wait for others of its export, of which nobody else has heard.
+func playWaiting(ctx context.Context, r *recorder) error {
+	export, err := r.export(ctx, "hour")
+	if err != nil {
+		return err
+	}
+	e, err := r.stack.DB().ExportByID(ctx, uuid.MustParse(export))
+	if err != nil {
+		return err
+	}
+	var others []uuid.UUID
+	for n := range places {
+		other := batch.Run{
+			ID: uuid.New(), ExportID: e.ID, TeamID: e.TeamID, Revision: e.Revision, Status: batch.RunRunning,
+			Interval: batch.Interval{Start: r.first, End: r.first.Add(time.Duration(n+10) * time.Hour)},
+		}
+		if _, _, err := r.stack.DB().BeginRun(ctx, other); err != nil {
+			return err
+		}
+		permit := batch.Permit{RunID: other.ID, ExportID: e.ID, TeamID: e.TeamID}
+		if err := r.stack.DB().AcquirePermit(ctx, permit, batch.Concurrency{}, time.Hour); err != nil {
+			return err
+		}
+		others = append(others, other.ID)
+	}
+	var made struct {
+		ID string `json:"backfill_id"`
+	}
+	bounds := map[string]any{"start_at": r.first.Format(time.RFC3339), "end_at": r.first.Add(time.Hour).Format(time.RFC3339)}
+	if err := r.post(ctx, "/"+export+"/backfills", bounds, &made); err != nil {
+		return err
+	}
+	if err := r.waits(ctx, e); err != nil {
+		return err
+	}
+	for _, other := range others {
+		if err := r.stack.DB().ReleasePermit(ctx, other); err != nil {
+			return err
+		}
+	}
+	id := batch.WorkflowID(e.ID, r.first.Add(time.Hour))
+	run, err := r.await(ctx, id)
+	if err != nil {
+		return err
+	}
+	return r.save(ctx, "export-waited", id, run)
+}
+
+// waits waits until a run of the export waits.
+func (r *recorder) waits(ctx context.Context, e batch.Export) error {
+	for {
+		runs, err := r.stack.DB().OpenRunsOf(ctx, e.ID, nil)
+		if err != nil {
+			return err
+		}
+		for _, run := range runs {
+			if run.WaitingFor != "" {
+				return nil
+			}
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // playSchedule lets the schedule start a past interval, and then triggers it by hand.

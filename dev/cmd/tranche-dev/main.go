@@ -53,6 +53,8 @@ func parse(args []string, out io.Writer) (options, error) {
 		o.Load = append(o.Load, v)
 		return nil
 	})
+	flags.StringVar(&o.SourceURL, "source", "", "read events from a clickhouse:// or postgres:// `URL` in place of the loaded files")
+	flags.StringVar(&o.SourceTable, "source-table", "events", "table with the events at --source, optionally with its schema")
 	flags.BoolVar(&o.demo, "demo", false, "make events, export them by the hour to files, and print what was delivered")
 	flags.BoolVar(&o.once, "once", false, "with --demo: exit when all is delivered")
 	flags.StringVar(&o.logLevel, "log-level", "warn", "debug, info, warn or error; logs go to stderr")
@@ -70,6 +72,9 @@ func parse(args []string, out io.Writer) (options, error) {
 	}
 	if o.once && !o.demo {
 		return o, errors.New("--once goes with --demo")
+	}
+	if o.SourceURL != "" && (o.demo || len(o.Load) > 0) {
+		return o, errors.New("--source goes with neither --demo nor --load, whose events are loaded here")
 	}
 	return o, nil
 }

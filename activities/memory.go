@@ -1,0 +1,36 @@
+package activities
+
+import (
+	"context"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// DefaultMemory is what a process may hold at once of what it stages, if nobody says otherwise.
+const DefaultMemory = 512 << 20
+
+// Memory is what all splits that a process stages at once share. A split takes all that it may need before it begins,
+// at once, and gives it back when it ends: none holds a part and waits for the rest. Those that do not fit wait in the
+// order in which they came.
+type Memory struct {
+	free  *semaphore.Weighted
+	total int64
+}
+
+// NewMemory returns the memory of a process.
+func NewMemory(bytes int64) *Memory {
+	return &Memory{free: semaphore.NewWeighted(bytes), total: bytes}
+}
+
+// take waits for memory; what is returned gives it back. What needs more than there is gets all of it: one split at a
+// time can always be staged.
+func (m *Memory) take(ctx context.Context, bytes int64) (giveBack func(), err error) {
+	if m == nil {
+		return func() {}, nil
+	}
+	bytes = min(bytes, m.total)
+	if err := m.free.Acquire(ctx, bytes); err != nil {
+		return nil, err
+	}
+	return func() { m.free.Release(bytes) }, nil
+}

@@ -1,0 +1,162 @@
+package activities_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tranche/activities"
+	"tranche/batch"
+	"tranche/storage/storagetest"
+)
+
+// A starter notes which intervals it is asked to start.
+type starter struct {
+	activities.Executions
+	started []batch.Interval
+}
+
+// StartInterval is the Executions'.
+func (s *starter) StartInterval(_ context.Context, _ batch.Export, i batch.Interval) error {
+	s.started = append(s.started, i)
+	return nil
+}
+
+// at is a time of 2026-03-01, when the tests' export is created, at noon.
+func at(clock string) time.Time {
+	t, err := time.Parse(time.DateTime, "2026-03-01 "+clock)
+	if err != nil {
+		panic(err)
+	}
+	return t.UTC()
+}
+
+// A schedule fires at a nominal time; which interval that means is the calendar's to say that was in force then.
+func TestWhatAScheduleMeansByItsNominalTime(t *testing.T) {
+	t.Parallel()
+	hour := func(end string) *batch.Interval { return &batch.Interval{Start: at(end).Add(-time.Hour), End: at(end)} }
+	daily := batch.Interval{Start: at("15:00:00"), End: at("00:00:00").AddDate(0, 0, 1)}
+	for name, c := range map[string]struct {
+		change   bool // to daily, at 15:30
+		nominal  time.Time
+		revision int64
+		want     *batch.Interval
+		started  *batch.Interval
+		skip     string
+	}{
+		"the end of an interval":                    {nominal: at("14:00:00"), want: hour("14:00:00")},
+		"before there was a record":                 {nominal: at("11:00:00"), want: hour("11:00:00")},
+		"triggered by hand":                         {nominal: at("14:20:07"), started: hour("14:00:00"), skip: "the last complete interval runs"},
+		"of the old calendar, before the change":    {change: true, nominal: at("14:00:00"), revision: 1, want: hour("14:00:00")},
+		"of the old calendar, its last one":         {change: true, nominal: at("15:00:00"), revision: 1, want: hour("15:00:00")},
+		"of the old calendar, after the change":     {change: true, nominal: at("17:00:00"), revision: 1, skip: "not up to date"},
+		"the first of the new calendar":             {change: true, nominal: daily.End, revision: 2, want: &daily},
+		"triggered before the new calendar's first": {change: true, nominal: at("17:20:07"), revision: 2, started: hour("15:00:00"), skip: "the last complete interval runs"},
+		"triggered after the new calendar's first":  {change: true, nominal: daily.End.Add(time.Second), revision: 2, started: &daily, skip: "the last complete interval runs"},
+		"the second one of the new calendar":        {change: true, nominal: daily.End.AddDate(0, 0, 1), revision: 2, want: &batch.Interval{Start: daily.End, End: daily.End.AddDate(0, 0, 1)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			executions := &starter{}
+			w.Executions = executions
+			if c.change {
+				now := at("15:30:00")
+				_, err := w.db.WithClock(func() time.Time { return now }).UpdateExport(t.Context(), 1, w.export.ID, func(e *batch.Export) error {
+					e.Frequency, e.FirstInterval = batch.Daily, &daily
+					return nil
+				})
+				require.NoError(t, err)
+			}
+			begun := w.beginWith(t, activities.BeginInput{Nominal: &c.nominal, Revision: c.revision})
+			require.Contains(t, begun.Skip, c.skip)
+			require.Equal(t, c.skip == "", begun.Skip == "", "%s", begun.Skip)
+			if c.want != nil {
+				require.Equal(t, *c.want, begun.Interval)
+			}
+			if c.started == nil {
+				require.Empty(t, executions.started)
+			} else {
+				require.Equal(t, []batch.Interval{*c.started}, executions.started)
+			}
+		})
+	}
+}
+
+func TestALocalTimeThatTheClocksRepeatEndsOneInterval(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	two, now := 2, at("12:00:01")
+	_, err := w.db.WithClock(func() time.Time { return now }).UpdateExport(t.Context(), 1, w.export.ID, func(e *batch.Export) error {
+		e.Frequency, e.Timezone, e.OffsetHour = batch.Daily, "Europe/Berlin", &two
+		return nil
+	})
+	require.NoError(t, err)
+	first := time.Date(2026, 10, 25, 0, 0, 0, 0, time.UTC) // 02:00 summer time, and an hour later 02:00 again
+	begun := w.beginWith(t, activities.BeginInput{Nominal: &first})
+	require.Equal(t, batch.Interval{Start: first.AddDate(0, 0, -1), End: first}, begun.Interval)
+	second := first.Add(time.Hour)
+	require.Contains(t, w.beginWith(t, activities.BeginInput{Nominal: &second}).Skip, "for the second time")
+}
+
+func TestADueIntervalThatWasDeliveredMeanwhileIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	run := w.begin(t)
+	w.do(t, w.Plan, activities.RunInput{RunID: run, Generation: 1})
+	w.do(t, w.Stage, activities.StageInput{RunID: run, Generation: 1, Split: 0, Splits: 1})
+	w.do(t, w.Commit, activities.RunInput{RunID: run, Generation: 1})
+	due := activities.BeginInput{Start: &w.interval.Start, End: &w.interval.End, Due: true}
+	require.Contains(t, w.beginWith(t, due).Skip, "delivered meanwhile")
+	due.Due = false
+	require.Empty(t, w.beginWith(t, due).Skip)
+	next := storagetest.Hour(1)
+	require.Empty(t, w.beginWith(t, activities.BeginInput{Start: &next.Start, End: &next.End, Due: true}).Skip)
+}
+
+func TestARunThatAResetLeftBehindDoesNothingMore(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	w := p.process()
+	id := p.begin()
+	for _, activity := range []any{w.activities.Plan, w.activities.Recount, w.activities.Commit} {
+		_, err := w.env.ExecuteActivity(activity, activities.RunInput{RunID: id, Generation: 1, Reset: true})
+		require.ErrorContains(t, err, "the workflow was reset")
+	}
+	_, err := w.env.ExecuteActivity(w.activities.Stage, activities.StageInput{RunID: id, Generation: 1, Splits: 1, Reset: true})
+	require.ErrorContains(t, err, "the workflow was reset")
+	require.Equal(t, batch.RunTerminated, w.finish(activities.FinishInput{RunID: id, Status: batch.RunCompleted, Reset: true}).Status)
+
+	done := w.deliver()
+	require.Equal(t, batch.RunCompleted, w.finish(activities.FinishInput{RunID: done, Status: batch.RunFailed, Reset: true}).Status,
+		"what the old execution delivered stays so")
+}
+
+func TestAFailedRunIsAReasonToAskWhetherItsExportKeepsFailing(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	w := p.process()
+	asked := &failing{}
+	w.activities.Failing = asked
+	for status, want := range map[batch.RunStatus]int32{batch.RunFailed: 1, batch.RunCancelled: 0} {
+		asked.asked.Store(0)
+		id := p.begin()
+		w.finish(activities.FinishInput{RunID: id, Status: status, Code: batch.CodeConfig, Message: "x"})
+		require.Equal(t, want, asked.asked.Load(), "%s", status)
+		w.finish(activities.FinishInput{RunID: id, Status: status, Code: batch.CodeConfig, Message: "x"})
+		require.Equal(t, want, asked.asked.Load(), "%s, a repeat", status)
+	}
+}
+
+// beginWith begins a run of the world's export.
+func (w *world) beginWith(t *testing.T, in activities.BeginInput) activities.Begun {
+	t.Helper()
+	in.BatchExportID = w.export.ID
+	value, err := w.env.ExecuteActivity(w.Begin, in)
+	require.NoError(t, err)
+	var begun activities.Begun
+	require.NoError(t, value.Get(&begun))
+	return begun
+}

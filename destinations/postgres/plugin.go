@@ -1,0 +1,73 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"tranche/batch"
+	"tranche/destinations"
+	"tranche/destinations/tables"
+	"tranche/query"
+)
+
+// maxSplits is how many splits of an interval may be staged: each is a table and a connection.
+const maxSplits = 16
+
+// Plugin returns the kind of destination that writes to PostgreSQL.
+func Plugin(server Server) destinations.Plugin {
+	return destinations.Define(destinations.Definition[Config]{
+		Type: Type, Name: "PostgreSQL", Guarantee: destinations.ExactlyOnceByKey, Steps: steps(),
+		Validate: server.validate,
+		Columns: func(_ Config, model batch.Model) ([]query.Column, error) {
+			m, err := tables.Of(model)
+			return m.Query(), err
+		},
+		MaxSplits: func(Config) int { return maxSplits },
+		Open: func(_ context.Context, c Config) (destinations.Destination, error) {
+			return server.open(c)
+		},
+	})
+}
+
+// A destination is one customer's table. Every call has a connection of its own: calls come rarely, and several at once.
+type destination struct {
+	server  Server
+	config  Config
+	connect pgx.ConnConfig
+	patience
+}
+
+func (s Server) open(c Config) (*destination, error) {
+	connect, err := s.connectConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	d := &destination{server: s, config: c, connect: *connect, patience: defaultPatience()}
+	if s.patience != nil {
+		d.patience = *s.patience
+	}
+	return d, nil
+}
+
+// Close does nothing: every call closes its own connection.
+func (d *destination) Close() error { return nil }
+
+// reach tells tests that a step is about to change something.
+func (d *destination) reach(ctx context.Context, step string) error {
+	if d.server.at == nil {
+		return nil
+	}
+	return d.server.at(ctx, step)
+}
+
+// table is the customer's table, quoted.
+func (d *destination) table() string { return d.quoted(d.config.TableName) }
+
+// ledger is the ledger of deliveries, quoted.
+func (d *destination) ledger() string { return d.quoted(tables.LedgerName) }
+
+// quoted is a name in the customer's schema.
+func (d *destination) quoted(name string) string {
+	return pgx.Identifier{d.config.Schema, name}.Sanitize()
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tranche/dev/stack"
+)
+
+// A caller uses a stack as its users do.
+type caller struct {
+	*stack.Stack
+}
+
+// post makes one request to the API.
+func (c *caller) post(ctx context.Context, path string, in, into any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL()+"/api/projects/1/batch_exports"+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+c.Key)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode >= http.StatusMultipleChoices {
+		return fmt.Errorf("POST %s: %s: %s", path, response.Status, answer)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(answer, into)
+}
+
+// export makes an export to files.
+func (c *caller) export(ctx context.Context, interval string, paused bool) (uuid.UUID, error) {
+	var made struct{ ID uuid.UUID }
+	err := c.post(ctx, "", map[string]any{
+		"name": "measured", "interval": interval, "paused": paused,
+		"destination": map[string]any{"type": "File", "config": map[string]any{"prefix": "measured"}},
+	}, &made)
+	return made.ID, err
+}
+
+// spread describes how times are distributed.
+func spread(times []time.Duration) string {
+	slices.Sort(times)
+	at := func(share float64) time.Duration {
+		return times[min(len(times)-1, int(share*float64(len(times))))].Round(time.Millisecond)
+	}
+	if len(times) == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("median %s, 95%% within %s, slowest %s", at(0.5), at(0.95), at(1))
+}
+
+// cpu is how much processor time this process has used.
+func cpu() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}

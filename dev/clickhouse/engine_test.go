@@ -1,0 +1,210 @@
+package clickhouse_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tranche/batch"
+	"tranche/query"
+	"tranche/sources"
+	"tranche/sources/clickhouse"
+)
+
+var day = batch.Interval{Start: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), End: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)}
+
+// asked are the columns of most tests here.
+var asked = query.Query{TeamID: 1, Model: batch.ModelEvents, Interval: day, Columns: []query.Column{
+	{Name: "id", Field: query.FieldUUID},
+	{Name: "event", Field: query.FieldEvent},
+	{Name: "at", Field: query.FieldTimestamp},
+	{Name: "props", Field: query.FieldProperties},
+	{Name: "person", Field: query.FieldPersonProperties},
+	{Name: "chain", Field: query.FieldElementsChain},
+}}
+
+// read reads the rows of a part as text.
+func read(ctx context.Context, s sources.Source, q query.Query, part batch.Interval) ([]string, error) {
+	r, err := s.Open(ctx, q, sources.Split{Range: part})
+	if err != nil {
+		return nil, err
+	}
+	defer r.Release()
+	var all []string
+	for r.Next() {
+		for row := range int(r.RecordBatch().NumRows()) {
+			var values []string
+			for i := range q.Columns {
+				values = append(values, r.RecordBatch().Column(i).ValueStr(row))
+			}
+			all = append(all, strings.Join(values, " | "))
+		}
+	}
+	return all, r.Err()
+}
+
+// start makes a source of a database with the statements' tables.
+func start(t *testing.T, o clickhouse.Options, statements ...string) *clickhouse.Source {
+	t.Helper()
+	o.DSN = server.Database(t) + o.DSN
+	address, _, _ := strings.Cut(o.DSN, "?")
+	for _, statement := range statements {
+		server.Execute(t, address, statement)
+	}
+	s, err := clickhouse.New(o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+// few is a table of a few columns; the rest has substitutes.
+const few = `CREATE TABLE events (uuid UUID, team_id Int64, event String, distinct_id String, timestamp DateTime64(6, 'UTC'),
+	inserted_at DateTime64(6, 'UTC')) ENGINE = MergeTree ORDER BY (team_id, event)`
+
+// lacking says so.
+var lacking = map[query.Field]string{
+	query.FieldCreatedAt: "", query.FieldProperties: "", query.FieldPersonProperties: "", query.FieldPersonID: "", query.FieldElementsChain: "",
+}
+
+func TestColumnsThatTheTableLacksHaveSubstitutes(t *testing.T) {
+	t.Parallel()
+	s := start(t, clickhouse.Options{Columns: lacking}, few, `INSERT INTO events VALUES
+		('00000000-0000-0000-0000-00000000000a', 1, 'e', 'd', '2026-03-01 11:00:00', '2026-03-01 12:00:00')`)
+	rows, err := read(t.Context(), s, asked, day)
+	require.NoError(t, err)
+	require.Equal(t, []string{"00000000-0000-0000-0000-00000000000a | e | 2026-03-01T11:00:00Z | {} | (null) | "}, rows)
+}
+
+func TestTypesOfClickHouse(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ column, kind, value, want string }{
+		"a JSON object":        {"properties", "JSON", `'{"a":{"b":[1,null]}}'`, `{"a":{"b":[1,null]}}`},
+		"a map":                {"properties", "Map(String, String)", `map('it\'s', 'a "b"')`, `{"it's":"a \"b\""}`},
+		"a tuple":              {"properties", "Tuple(n Int64, s String)", `(1, 'x')`, `{"n":1,"s":"x"}`},
+		"an array":             {"properties", "Array(Nullable(Int32))", `[1, NULL]`, `[1,null]`},
+		"text as it is":        {"properties", "String", `'{ "a" : 1.0 }'`, `{ "a" : 1.0 }`},
+		"text of few kinds":    {"properties", "LowCardinality(String)", `'{"a":1}'`, `{"a":1}`},
+		"text that is missing": {"properties", "LowCardinality(Nullable(String))", `NULL`, `(null)`},
+		"an enumeration":       {"event", "Enum8('signed up' = 1)", `'signed up'`, `signed up`},
+		"a decimal":            {"event", "Decimal(18, 4)", `toDecimal64('12.3400', 4)`, `12.34`},
+		"a fixed text":         {"event", "FixedString(3)", `'abc'`, `abc`},
+		"seconds":              {"timestamp", "DateTime('Asia/Tokyo')", `toDateTime('2026-03-01 12:00:00', 'UTC')`, `2026-03-01T12:00:00Z`},
+		"milliseconds":         {"timestamp", "DateTime64(3)", `toDateTime64('2026-03-01 12:00:00.123', 3, 'UTC')`, `2026-03-01T12:00:00.123Z`},
+		"nanoseconds":          {"timestamp", "Nullable(DateTime64(9, 'UTC'))", `toDateTime64('2026-03-01 12:00:00.123456789', 9, 'UTC')`, `2026-03-01T12:00:00.123456Z`},
+		"no time":              {"timestamp", "Nullable(DateTime64(9, 'UTC'))", `NULL`, `(null)`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kinds := map[string]string{"event": "String", "timestamp": "DateTime64(6, 'UTC')", "properties": "String"}
+			values := map[string]string{"event": "'e'", "timestamp": "now64()", "properties": "'{}'"}
+			kinds[test.column], values[test.column] = test.kind, test.value
+			columns := map[query.Field]string{query.FieldCreatedAt: "", query.FieldPersonProperties: "", query.FieldPersonID: "", query.FieldElementsChain: ""}
+			s := start(t, clickhouse.Options{Columns: columns},
+				fmt.Sprintf(`CREATE TABLE events (uuid UUID, team_id Int64, event %s, distinct_id String, timestamp %s, inserted_at DateTime64(6, 'UTC'), properties %s)
+					ENGINE = MergeTree ORDER BY team_id`, kinds["event"], kinds["timestamp"], kinds["properties"]),
+				fmt.Sprintf(`INSERT INTO events SELECT generateUUIDv4(), 1, %s, 'd', %s, toDateTime64('2026-03-01 12:00:00', 6, 'UTC'), %s`,
+					values["event"], values["timestamp"], values["properties"]))
+			q := asked
+			q.Columns = []query.Column{{Name: "x", Field: query.Field(test.column)}}
+			rows, err := read(t.Context(), s, q, day)
+			require.NoError(t, err)
+			require.Equal(t, []string{test.want}, rows)
+		})
+	}
+}
+
+// repeated has uuids that come twice and three times, hours apart and at once, and one that differs by its event.
+const repeated = `INSERT INTO events SELECT toUUID('00000000-0000-0000-0000-0000000000' || leftPad(toString(number % 70), 2, '0')), 1,
+	if(number = 99, 'other', 'e'), 'd', toDateTime64('2026-03-01 00:00:00', 6, 'UTC'), toDateTime64('2026-03-01 00:00:00', 6, 'UTC') + toIntervalMinute(number * 14) FROM numbers(100)`
+
+func TestARowThatComesTwiceIsReadOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t, clickhouse.Options{Columns: lacking, SplitRows: 10}, few, repeated, repeated)
+	q := asked
+	q.Columns = q.Columns[:2]
+	n, err := s.Count(t.Context(), q)
+	require.NoError(t, err)
+	require.Equal(t, int64(71), n)
+	splits, err := s.Plan(t.Context(), q, 5)
+	require.NoError(t, err)
+	require.Greater(t, len(splits), 2)
+	seen := map[string]int{}
+	for _, split := range splits {
+		rows, err := read(t.Context(), s, q, split.Range)
+		require.NoError(t, err)
+		for _, row := range rows {
+			seen[row]++
+		}
+	}
+	require.Len(t, seen, 71)
+	for row, times := range seen {
+		require.Equal(t, 1, times, row)
+	}
+
+	s = start(t, clickhouse.Options{Columns: lacking, Duplicates: true}, few, repeated, repeated)
+	n, err = s.Count(t.Context(), q)
+	require.NoError(t, err)
+	require.Equal(t, int64(200), n)
+	rows, err := read(t.Context(), s, q, day)
+	require.NoError(t, err)
+	require.Len(t, rows, 200)
+}
+
+func TestAnErrorInMidStreamIsNeverASuccess(t *testing.T) {
+	t.Parallel()
+	// Rows come until the 150,000th fails.
+	s := start(t, clickhouse.Options{Columns: lacking, Duplicates: true},
+		`CREATE VIEW events AS SELECT generateUUIDv4() AS uuid, toInt64(1) AS team_id, toString(throwIf(number = 150000, 'the disk is on fire')) AS event,
+			'd' AS distinct_id, toDateTime64('2026-03-01 12:00:00', 6, 'UTC') AS timestamp, timestamp AS inserted_at FROM numbers(200000)`)
+	rows, err := read(t.Context(), s, asked, day)
+	require.NotEmpty(t, rows, "it fails in mid-stream")
+	require.Less(t, len(rows), 200_000)
+	require.ErrorContains(t, err, "the ClickHouse source failed")
+	require.Equal(t, batch.CodeInternal, batch.CodeOf(err), "%v", err)
+}
+
+func TestErrorsSayWhoMustAct(t *testing.T) {
+	t.Parallel()
+	const row = `INSERT INTO events VALUES (generateUUIDv4(), 1, 'e', 'd', '2026-03-01 11:00:00', '2026-03-01 12:00:00')`
+	for name, test := range map[string]struct {
+		options    clickhouse.Options
+		edit       func(dsn string) string
+		statements []string
+		want       batch.Code
+	}{
+		"no table":        {want: batch.CodeNotFound},
+		"no database":     {edit: func(s string) string { return strings.Replace(s, "/test_", "/nowhere_", 1) }, want: batch.CodeNotFound},
+		"no user":         {edit: func(s string) string { return strings.Replace(s, "exporter:", "nobody:", 1) }, want: batch.CodeCredentials},
+		"no server":       {edit: func(string) string { return "clickhouse://127.0.0.1:1/x" }, want: batch.CodeUnavailable},
+		"no column":       {statements: []string{few}, want: batch.CodeConfig},
+		"no such setting": {options: clickhouse.Options{Columns: lacking, DSN: "?no_such_setting=1"}, statements: []string{few}, want: batch.CodeConfig},
+		"a limit of rows": {options: clickhouse.Options{Columns: lacking, DSN: "?max_rows_to_read=1"}, statements: []string{few, row, row}, want: batch.CodeConfig},
+		"another type": {options: clickhouse.Options{Columns: lacking}, statements: []string{
+			strings.Replace(few, "timestamp DateTime64(6, 'UTC')", "timestamp Array(String)", 1),
+			`INSERT INTO events VALUES (generateUUIDv4(), 1, 'e', 'd', ['x'], '2026-03-01 12:00:00')`,
+		}, want: batch.CodeSchema},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := server.Database(t)
+			for _, statement := range test.statements {
+				server.Execute(t, dsn, statement)
+			}
+			o := test.options
+			o.DSN = dsn + o.DSN
+			if test.edit != nil {
+				o.DSN = test.edit(dsn)
+			}
+			s, err := clickhouse.New(o)
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, s.Close()) })
+			_, err = read(t.Context(), s, asked, day)
+			require.Equal(t, test.want, batch.CodeOf(err), "%v", err)
+			require.NotContains(t, fmt.Sprintf("%+v", err), "ss'w")
+		})
+	}
+}

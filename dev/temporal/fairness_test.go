@@ -1,0 +1,102 @@
+package temporal_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	sdktemporal "go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"tranche/dev/temporal"
+)
+
+// A counter is where one customer is served at a time, in the order that the server says.
+type counter struct {
+	mu     sync.Mutex
+	served []string
+	open   chan struct{}
+	first  chan struct{}
+}
+
+func (c *counter) serve(_ context.Context, who string) error {
+	c.mu.Lock()
+	c.served = append(c.served, who)
+	if len(c.served) == 1 {
+		close(c.first)
+	}
+	c.mu.Unlock()
+	<-c.open
+	return nil
+}
+
+// queueUp lets many come to the counter, with the priority of each.
+func queueUp(ctx workflow.Context, crowd []customer) error {
+	var all []workflow.Future
+	for _, one := range crowd {
+		ctx := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+			StartToCloseTimeout: time.Minute, DisableEagerExecution: true,
+			Priority: sdktemporal.Priority{PriorityKey: one.Rank, FairnessKey: one.Name},
+		})
+		all = append(all, workflow.ExecuteActivity(ctx, "serve", one.Name))
+	}
+	for _, one := range all {
+		if err := one.Get(ctx, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A customer has a name, which is its fairness key, and a rank.
+type customer struct {
+	Name string
+	Rank int
+}
+
+func crowdOf(name string, rank, n int) []customer {
+	return slices.Repeat([]customer{{name, rank}}, n)
+}
+
+// The server is fair and heeds ranks: whoever comes behind a crowd of another's is served after one more of them at most.
+func TestACrowdDoesNotKeepOthersWaiting(t *testing.T) {
+	t.Parallel()
+	server := start(t, temporal.Options{Dir: t.TempDir()})
+	for name, crowd := range map[string][]customer{
+		"of another team": append(crowdOf("crowd", 3, 40), customer{"late", 3}),
+		"of lower rank":   append(crowdOf("crowd", 4, 40), customer{"late", 2}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			desk := &counter{open: make(chan struct{}), first: make(chan struct{})}
+			c := dial(t, server)
+			t.Cleanup(c.Close)
+			w := worker.New(c, name, worker.Options{MaxConcurrentActivityExecutionSize: 1})
+			w.RegisterWorkflow(queueUp)
+			w.RegisterActivityWithOptions(desk.serve, activity.RegisterOptions{Name: "serve"})
+			require.NoError(t, w.Start())
+			t.Cleanup(w.Stop)
+
+			before, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: name + " before", TaskQueue: name}, queueUp, crowd[:len(crowd)-1])
+			require.NoError(t, err)
+			<-desk.first
+			after, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: name, TaskQueue: name}, queueUp, crowd[len(crowd)-1:])
+			require.NoError(t, err)
+			require.Eventually(t, func() bool {
+				d, err := c.DescribeWorkflowExecution(t.Context(), after.GetID(), "")
+				return err == nil && len(d.GetPendingActivities()) == 1
+			}, time.Minute, 20*time.Millisecond)
+			close(desk.open)
+			require.NoError(t, before.Get(t.Context(), nil))
+			require.NoError(t, after.Get(t.Context(), nil))
+			// The first is at the counter; one more may have been called up when the late one came.
+			require.LessOrEqual(t, slices.Index(desk.served, "late"), 2, "%v", desk.served)
+		})
+	}
+}

@@ -1,0 +1,171 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"tranche/batch"
+)
+
+// A Schedule is what Temporal has of an export's schedule.
+type Schedule struct {
+	Found bool
+	// Revision is that of the definition for which it was put; 0 = unknown.
+	Revision int64
+	Paused   bool
+	// Drifted says that it is not as Put would make it, apart from being paused.
+	Drifted bool
+}
+
+// inspections is how many schedules a pass compares with their definition, in turns: a look at each is a call to Temporal.
+const inspections = 50
+
+// staleSchedules puts schedules whose export has changed since, and removes those of deleted exports.
+func (p *pass) staleSchedules(ctx context.Context) error {
+	stale, err := p.Store.StaleSchedules(ctx, reconcilePage)
+	if err != nil {
+		return err
+	}
+	for _, e := range stale {
+		if p.Now().Sub(e.LastUpdatedAt) < p.Grace {
+			continue // whoever changed it is about to put it
+		}
+		if e.Deleted {
+			err = p.Workflows.Remove(ctx, e.ID)
+		} else {
+			err = p.Workflows.Put(ctx, e)
+		}
+		if err == nil {
+			err = p.Store.MarkScheduled(ctx, e.ID, e.Revision)
+		}
+		if err != nil {
+			return err
+		}
+		kind := RepairStaleSchedule
+		if e.Deleted {
+			kind = RepairOrphanedSchedule
+		}
+		p.mended(kind, e.ID)
+	}
+	return nil
+}
+
+// schedules puts those that somebody removed from Temporal or changed there, copies back that somebody paused or unpaused
+// one, and removes those whose export is deleted.
+func (p *pass) schedules(ctx context.Context) error {
+	paused, err := p.Workflows.Scheduled(ctx)
+	if err != nil {
+		return err
+	}
+	left, turn := inspections, uuid.Nil
+	err = each(ctx, p.Store.ActiveExports, func(e batch.Export) uuid.UUID { return e.ID }, func(ctx context.Context, e batch.Export) error {
+		is, listed := paused[e.ID]
+		delete(paused, e.ID)
+		mine := left > 0 && bytes.Compare(e.ID[:], p.inspected[:]) > 0
+		if mine {
+			left, turn = left-1, e.ID
+		}
+		if listed && is == e.Paused && !mine {
+			return nil
+		}
+		if !listed && p.Now().Sub(e.CreatedAt) < p.Grace {
+			return nil // Temporal's list lags behind its creation
+		}
+		return p.inspect(ctx, e)
+	})
+	if err != nil {
+		return err
+	}
+	if left > 0 {
+		turn = uuid.Nil // the last one was reached: begin again
+	}
+	p.inspected = turn
+	return p.orphans(ctx, paused)
+}
+
+// inspect compares one schedule with its definition.
+func (p *pass) inspect(ctx context.Context, e batch.Export) error {
+	s, err := p.Workflows.Schedule(ctx, e)
+	if err != nil || s.Found && s.Revision > e.Revision {
+		return err // the export has changed since we read it
+	}
+	var kind Repair
+	switch {
+	case !s.Found:
+		kind = RepairMissingSchedule
+	case s.Revision < e.Revision && e.ScheduledRevision < e.Revision:
+		return nil // whoever changed it is about to put it, or it is stale
+	case s.Revision < e.Revision:
+		kind = RepairStaleSchedule
+	case s.Paused != e.Paused:
+		return p.copyPause(ctx, e, s.Paused)
+	case s.Drifted:
+		kind = RepairDriftedSchedule
+	default:
+		return nil
+	}
+	if err := p.Workflows.Put(ctx, e); err != nil {
+		return err
+	}
+	p.mended(kind, e.ID)
+	return nil
+}
+
+// copyPause makes what somebody did in Temporal the export's state. It is the one change that is copied back.
+func (p *pass) copyPause(ctx context.Context, e batch.Export, paused bool) error {
+	seen, copied := e.Revision, false
+	e, err := p.Store.UpdateExport(ctx, e.TeamID, e.ID, func(e *batch.Export) error {
+		if copied = e.Revision == seen && e.Paused != paused; !copied {
+			return batch.ErrUnchanged
+		}
+		setPaused(e, paused, p.Now())
+		return nil
+	})
+	if errors.Is(err, batch.ErrNotFound) || err == nil && !copied {
+		return nil // it was changed or deleted meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	what := "unpaused"
+	if paused {
+		what = "paused"
+	}
+	p.mended(RepairPause, e.ID, zap.Bool("paused", paused))
+	p.tell(e.TeamID, e.ID, uuid.Nil, batch.LogWarning, "Somebody "+what+" the batch export in Temporal.")
+	if err := p.Workflows.Adopt(ctx, e); err != nil {
+		return err
+	}
+	return p.Store.MarkScheduled(ctx, e.ID, e.Revision)
+}
+
+// orphans removes the schedules whose export is deleted.
+func (p *pass) orphans(ctx context.Context, scheduled map[uuid.UUID]bool) error {
+	for id := range scheduled {
+		e, err := p.Store.ExportByID(ctx, id)
+		if errors.Is(err, batch.ErrNotFound) || err == nil && !e.Deleted {
+			continue // another service's, or made since we looked
+		}
+		if err == nil {
+			err = p.Workflows.Remove(ctx, id)
+		}
+		if err != nil {
+			return err
+		}
+		p.mended(RepairOrphanedSchedule, id)
+	}
+	return nil
+}
+
+// setPaused pauses an export that runs, or lets one run that is paused.
+func setPaused(e *batch.Export, paused bool, now time.Time) {
+	if e.Paused = paused; paused {
+		at := now.UTC().Truncate(time.Microsecond)
+		e.LastPausedAt = &at
+	}
+}

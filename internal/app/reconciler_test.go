@@ -1,0 +1,443 @@
+package app_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"tranche/batch"
+	"tranche/internal/app"
+	"tranche/storage"
+	"tranche/storage/storagetest"
+)
+
+// noon is when the tests' exports are created; their intervals are hours.
+var noon = storagetest.Noon
+
+// A world is the reconciler over a real database, with Temporal faked.
+type world struct {
+	*storage.DB
+	*app.Reconciler
+	temporal *temporal
+	export   batch.Export
+	now      time.Time
+
+	mu    sync.Mutex
+	lines []batch.LogEntry
+}
+
+// newWorld makes a world with one active export at a time so many hours after noon.
+func newWorld(t *testing.T, hours float64) *world {
+	t.Helper()
+	w := &world{temporal: newTemporal(), export: storagetest.Export()}
+	w.now = noon.Add(time.Duration(hours * float64(time.Hour)))
+	clock := func() time.Time { return w.now }
+	w.DB = storagetest.SQLite(t).WithClock(clock)
+	require.NoError(t, w.CreateExport(t.Context(), w.export))
+	w.Reconciler = &app.Reconciler{
+		Store: w.DB, Workflows: w.temporal, Logs: w, Metrics: silence{}, Log: zap.NewNop(), Now: clock,
+		Grace: time.Minute, CatchUp: 30 * 24 * time.Hour,
+	}
+	return w
+}
+
+// Log is the Logger's.
+func (w *world) Log(e batch.LogEntry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines = append(w.lines, e)
+}
+
+func (w *world) said(text string) bool {
+	return slices.ContainsFunc(w.lines, func(e batch.LogEntry) bool { return strings.Contains(e.Message, text) })
+}
+
+func (w *world) reconcile(t *testing.T) app.Repairs {
+	t.Helper()
+	done, err := w.Reconcile(t.Context())
+	require.NoError(t, err)
+	return done
+}
+
+func (w *world) update(t *testing.T, change func(e *batch.Export)) {
+	t.Helper()
+	e, err := w.UpdateExport(t.Context(), w.export.TeamID, w.export.ID, func(e *batch.Export) error {
+		change(e)
+		return nil
+	})
+	require.NoError(t, err)
+	w.export = e
+}
+
+// run puts a run of the interval into the database.
+func (w *world) run(t *testing.T, i batch.Interval, status batch.RunStatus, backfill bool) batch.Run {
+	t.Helper()
+	r := storagetest.Run(w.export, i)
+	if backfill {
+		b := storagetest.Backfill(w.export, i.Start, i.End)
+		b.Status = batch.BackfillFailed
+		require.NoError(t, w.CreateBackfill(t.Context(), b, 100))
+		r.BackfillID = &b.ID
+	}
+	r.Status = status
+	_, _, err := w.BeginRun(t.Context(), r)
+	require.NoError(t, err)
+	return r
+}
+
+// deliver puts a delivery of the interval into the database.
+func (w *world) deliver(t *testing.T, i batch.Interval) {
+	t.Helper()
+	r := w.run(t, i, batch.RunRunning, false)
+	require.NoError(t, w.SavePlan(t.Context(), r.ID, 1, nil))
+	token, err := w.AcquireLease(t.Context(), r.ExportID, i, r.ID, time.Minute)
+	require.NoError(t, err)
+	require.NoError(t, w.RecordDelivery(t.Context(), batch.Delivery{ExportID: r.ExportID, Interval: i, RunID: r.ID, Generation: 1, Token: token}))
+	_, err = w.UpdateRun(t.Context(), r.ID, func(r *batch.Run) error {
+		r.Status = batch.RunCompleted
+		return nil
+	})
+	require.NoError(t, err)
+}
+
+func TestADueIntervalIsStartedUnlessSomebodySeesToIt(t *testing.T) {
+	t.Parallel()
+	i := storagetest.Hour(1)
+	halves := []batch.Interval{{Start: i.Start, End: i.Start.Add(30 * time.Minute)}, {Start: i.Start.Add(30 * time.Minute), End: i.End}}
+	for name, c := range map[string]struct {
+		given   func(t *testing.T, w *world)
+		started bool
+		again   bool // it is looked at in the next pass too
+		says    string
+	}{
+		"nobody does":                    {func(*testing.T, *world) {}, true, true, "nobody had begun it"},
+		"it was delivered":               {func(t *testing.T, w *world) { t.Helper(); w.deliver(t, i) }, false, false, ""},
+		"it was delivered in two halves": {func(t *testing.T, w *world) { t.Helper(); w.deliver(t, halves[0]); w.deliver(t, halves[1]) }, false, false, ""},
+		"half of it was delivered":       {func(t *testing.T, w *world) { t.Helper(); w.deliver(t, halves[1]) }, true, true, ""},
+		"it was delivered within a longer interval": {
+			func(t *testing.T, w *world) {
+				t.Helper()
+				w.deliver(t, batch.Interval{Start: i.Start.Add(-time.Hour), End: i.End.Add(time.Hour)})
+			}, false, false, "",
+		},
+		"a copy from the beginning of time was delivered": {
+			func(t *testing.T, w *world) { t.Helper(); w.deliver(t, batch.Interval{End: i.End.Add(time.Minute)}) }, true, true, "",
+		},
+		"a run is under way": {func(t *testing.T, w *world) {
+			t.Helper()
+			w.temporal.runs[w.run(t, i, batch.RunRunning, true).ID] = app.ExecutionRunning
+		}, false, true, ""},
+		"a user cancelled it":                {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunCancelled, true) }, false, false, ""},
+		"somebody terminated it":             {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunTerminated, false) }, false, false, ""},
+		"the schedule's run failed":          {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunFailed, false) }, false, false, ""},
+		"a backfill's run failed":            {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunFailed, true) }, true, true, ""},
+		"a backfill's run timed out":         {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunTimedOut, true) }, true, true, ""},
+		"a run of another length has its id": {func(t *testing.T, w *world) { t.Helper(); w.run(t, halves[1], batch.RunFailed, false) }, true, true, ""},
+		"it runs in Temporal and has no row yet": {
+			func(_ *testing.T, w *world) { w.temporal.intervals[i.End.Unix()] = app.ExecutionRunning }, false, true, "",
+		},
+		"its execution ended and left nothing": {
+			func(_ *testing.T, w *world) { w.temporal.intervals[i.End.Unix()] = app.ExecutionCompleted }, true, true, "",
+		},
+		"somebody stopped it in Temporal before it had a row": {
+			func(_ *testing.T, w *world) { w.temporal.intervals[i.End.Unix()] = app.ExecutionTerminated }, false, false, "stopped in Temporal before it began",
+		},
+		"it is older than the catch-up window": {
+			func(_ *testing.T, w *world) { w.CatchUp = 10 * time.Minute }, false, false, "longer ago than the catch-up window",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1.5)
+			c.given(t, w)
+			w.reconcile(t)
+			if c.started {
+				require.Equal(t, []batch.Interval{i}, w.temporal.started)
+			} else {
+				require.Empty(t, w.temporal.started)
+			}
+			require.Equal(t, c.says != "", c.says != "" && w.said(c.says), "%v", w.lines)
+			spans, err := w.OverdueSpans(t.Context(), w.now.Add(2*time.Minute), 10)
+			require.NoError(t, err)
+			require.Equal(t, c.again, len(spans) == 1)
+		})
+	}
+}
+
+func TestOnlyWhatWasDueWhileTheExportWasActiveIsStarted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1.1) // the schedule has its time of jitter
+	w.reconcile(t)
+	require.Empty(t, w.temporal.started)
+	w.update(t, func(e *batch.Export) { e.Paused = true })
+	w.now = noon.Add(150 * time.Minute)
+	w.update(t, func(e *batch.Export) { e.Paused = false })
+	w.now = noon.Add(200 * time.Minute)
+	w.reconcile(t)
+	require.Equal(t, []batch.Interval{storagetest.Hour(1), storagetest.Hour(3)}, w.temporal.started)
+}
+
+func TestAChangeBetweenTheEndOfAnIntervalAndItsJitteredStartLosesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1.05)
+	first := batch.Interval{Start: noon.Add(time.Hour), End: noon.Add(12 * time.Hour)}
+	w.update(t, func(e *batch.Export) { e.Frequency, e.FirstInterval = batch.Daily, &first })
+	w.now = noon.Add(13 * time.Hour)
+	w.reconcile(t)
+	require.Equal(t, []batch.Interval{storagetest.Hour(1), first}, w.temporal.started)
+}
+
+func TestAnOutageIsCaughtUpPassByPass(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0)
+	w.update(t, func(e *batch.Export) { e.Frequency = batch.Every5Minutes })
+	w.now = noon.Add(100 * time.Hour) // 1,200 intervals
+	want := 1200 - 1                  // the last one is not overdue yet
+	for range 5 {
+		w.reconcile(t)
+		for _, i := range w.temporal.started {
+			w.temporal.intervals[i.End.Unix()] = app.ExecutionRunning
+		}
+		if len(w.temporal.started) > 0 {
+			for _, i := range w.temporal.started {
+				if done, err := w.Delivery(t.Context(), w.export.ID, i); err == nil && done == nil {
+					w.deliver(t, i)
+				}
+			}
+		}
+		w.now = w.now.Add(w.Grace)
+	}
+	require.GreaterOrEqual(t, len(w.temporal.started), want)
+	ends := map[int64]bool{}
+	for _, i := range w.temporal.started {
+		require.False(t, ends[i.End.Unix()], "%s was started twice", i)
+		ends[i.End.Unix()] = true
+	}
+}
+
+func TestASchedulesStateIsMendedOrCopied(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		have   app.Schedule
+		listed bool
+		age    time.Duration // of the export
+		repair app.Repair
+		put    bool
+		paused bool // the export, afterwards
+	}{
+		"it is as it should be":            {have: app.Schedule{Found: true, Revision: 1}, listed: true},
+		"somebody removed it":              {repair: app.RepairMissingSchedule, put: true},
+		"it is about to be made":           {age: time.Second},
+		"the list lags behind":             {have: app.Schedule{Found: true, Revision: 1}},
+		"somebody changed it":              {have: app.Schedule{Found: true, Revision: 1, Drifted: true}, listed: true, repair: app.RepairDriftedSchedule, put: true},
+		"it is of an older definition":     {have: app.Schedule{Found: true, Paused: true}, listed: true, repair: app.RepairStaleSchedule, put: true},
+		"it is of a newer definition":      {have: app.Schedule{Found: true, Revision: 2, Paused: true}, listed: true},
+		"somebody paused it in Temporal":   {have: app.Schedule{Found: true, Revision: 1, Paused: true}, listed: true, repair: app.RepairPause, put: true, paused: true},
+		"somebody paused it and edited it": {have: app.Schedule{Found: true, Revision: 1, Paused: true, Drifted: true}, listed: true, repair: app.RepairPause, put: true, paused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 0)
+			require.NoError(t, w.MarkScheduled(t.Context(), w.export.ID, 1))
+			if w.now = noon.Add(10 * time.Minute); c.age > 0 {
+				w.now = noon.Add(c.age)
+			}
+			w.temporal.schedule = c.have
+			if c.listed {
+				w.temporal.listed[w.export.ID] = c.have.Paused
+			}
+			done := w.reconcile(t)
+			if c.repair == "" {
+				require.Empty(t, done)
+			} else {
+				require.Equal(t, app.Repairs{c.repair: 1}, done)
+			}
+			require.Equal(t, c.put, len(w.temporal.put) == 1)
+			e, err := w.ExportByID(t.Context(), w.export.ID)
+			require.NoError(t, err)
+			require.Equal(t, c.paused, e.Paused)
+			require.Equal(t, c.repair == app.RepairPause, w.said("paused the batch export in Temporal"))
+			if c.repair == app.RepairPause {
+				require.Equal(t, w.now, *e.LastPausedAt)
+				require.Equal(t, e.Revision, e.ScheduledRevision)
+				require.True(t, w.temporal.put[0].Paused, "what is put is what was copied")
+			}
+		})
+	}
+}
+
+func TestUnpausingInTemporalUnpausesTheExport(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0)
+	w.update(t, func(e *batch.Export) { e.Paused = true })
+	require.NoError(t, w.MarkScheduled(t.Context(), w.export.ID, 2))
+	w.now = noon.Add(2 * time.Hour)
+	w.temporal.schedule, w.temporal.listed[w.export.ID] = app.Schedule{Found: true, Revision: 2}, false
+	w.reconcile(t)
+	require.True(t, w.said("Somebody unpaused the batch export in Temporal."))
+	w.now = noon.Add(200 * time.Minute)
+	w.reconcile(t)
+	require.Equal(t, []batch.Interval{storagetest.Hour(3)}, w.temporal.started, "what ended while it was paused is not due")
+}
+
+func TestTheScheduleOfADeletedExportIsRemoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0)
+	w.update(t, func(e *batch.Export) { e.Deleted = true })
+	require.NoError(t, w.MarkScheduled(t.Context(), w.export.ID, 2))
+	w.temporal.listed[w.export.ID], w.temporal.listed[uuid.New()] = false, false
+	require.Equal(t, app.Repairs{app.RepairOrphanedSchedule: 1}, w.reconcile(t))
+	require.Equal(t, []uuid.UUID{w.export.ID}, w.temporal.removed)
+}
+
+func TestARunWithoutAWorkflowIsClosed(t *testing.T) {
+	t.Parallel()
+	i := storagetest.Hour(0)
+	for name, c := range map[string]struct {
+		execution  app.Execution
+		backfill   bool
+		committing bool
+		want       batch.RunStatus
+		anew       bool
+	}{
+		"terminated":                          {app.ExecutionTerminated, false, false, batch.RunTerminated, false},
+		"terminated in its commit":            {app.ExecutionTerminated, false, true, batch.RunTerminated, true},
+		"timed out":                           {app.ExecutionTimedOut, false, false, batch.RunTimedOut, false},
+		"cancelled":                           {app.ExecutionCancelled, false, false, batch.RunCancelled, false},
+		"failed without a word":               {app.ExecutionFailed, false, false, batch.RunFailed, false},
+		"gone, and it was the schedule's":     {app.ExecutionGone, false, false, batch.RunFailed, true},
+		"gone, and its backfill sees to it":   {app.ExecutionGone, true, false, batch.RunFailed, false},
+		"running, so it is left as it is":     {app.ExecutionRunning, false, false, batch.RunRunning, false},
+		"gone in its commit, of a backfill's": {app.ExecutionGone, true, true, batch.RunFailed, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 0.1)
+			r := w.run(t, i, batch.RunRunning, c.backfill)
+			if c.committing {
+				_, err := w.BeginCommit(t.Context(), r.ID)
+				require.NoError(t, err)
+			}
+			w.now = w.now.Add(5 * time.Minute)
+			w.temporal.runs[r.ID] = c.execution
+			w.reconcile(t)
+			got, err := w.RunByID(t.Context(), r.ID)
+			require.NoError(t, err)
+			require.Equal(t, c.want, got.Status)
+			require.Equal(t, c.want.Final(), got.FinishedAt != nil)
+			require.Equal(t, c.anew, slices.Equal(w.temporal.anew, []batch.Interval{i}), "%v", w.temporal.anew)
+		})
+	}
+}
+
+func TestARunShowsThatItsWorkerDidNotAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0.1)
+	r := w.run(t, storagetest.Hour(0), batch.RunRunning, false)
+	w.temporal.runs[r.ID] = app.ExecutionRunning
+	w.temporal.retries[r.ID] = &app.Retry{Attempt: 1, Next: w.now.Add(time.Minute)}
+	for range 2 {
+		w.reconcile(t)
+	}
+	got, err := w.RunByID(t.Context(), r.ID)
+	require.NoError(t, err)
+	require.Contains(t, got.LatestError, "did not answer")
+	require.Equal(t, batch.CodeTimeout, got.ErrorCode)
+	require.Equal(t, w.now.Add(time.Minute), *got.NextRetryAt)
+	require.Len(t, w.lines, 1, "it is said once")
+
+	_, err = w.UpdateRun(t.Context(), r.ID, func(r *batch.Run) error {
+		r.Attempt, r.LatestError = 2, "the destination does not answer"
+		return nil
+	})
+	require.NoError(t, err)
+	w.reconcile(t)
+	got, err = w.RunByID(t.Context(), r.ID)
+	require.NoError(t, err)
+	require.Equal(t, "the destination does not answer", got.LatestError, "what a later try says is newer")
+}
+
+// A temporal is Temporal as the tests want it.
+type temporal struct {
+	listed    map[uuid.UUID]bool
+	schedule  app.Schedule
+	intervals map[int64]app.Execution
+	runs      map[uuid.UUID]app.Execution
+	retries   map[uuid.UUID]*app.Retry
+
+	put           []batch.Export
+	removed       []uuid.UUID
+	started, anew []batch.Interval
+}
+
+func newTemporal() *temporal {
+	return &temporal{
+		listed: map[uuid.UUID]bool{}, intervals: map[int64]app.Execution{}, runs: map[uuid.UUID]app.Execution{},
+		retries: map[uuid.UUID]*app.Retry{},
+	}
+}
+
+func (f *temporal) Put(_ context.Context, e batch.Export) error {
+	f.put = append(f.put, e)
+	f.schedule, f.listed[e.ID] = app.Schedule{Found: true, Revision: e.Revision, Paused: e.Paused}, e.Paused
+	return nil
+}
+
+func (f *temporal) Adopt(ctx context.Context, e batch.Export) error {
+	e.Paused = f.schedule.Paused
+	return f.Put(ctx, e)
+}
+
+func (f *temporal) Remove(_ context.Context, id uuid.UUID) error {
+	f.removed = append(f.removed, id)
+	return nil
+}
+
+func (f *temporal) Scheduled(context.Context) (map[uuid.UUID]bool, error) {
+	all := map[uuid.UUID]bool{}
+	for id, paused := range f.listed {
+		all[id] = paused
+	}
+	return all, nil
+}
+
+func (f *temporal) Schedule(context.Context, batch.Export) (app.Schedule, error) {
+	return f.schedule, nil
+}
+
+func (f *temporal) StartInterval(_ context.Context, _ batch.Export, i batch.Interval) error {
+	f.anew = append(f.anew, i)
+	return nil
+}
+
+func (f *temporal) StartDue(_ context.Context, _ batch.Export, i batch.Interval) error {
+	f.started = append(f.started, i)
+	return nil
+}
+
+func (f *temporal) DescribeInterval(_ context.Context, _ uuid.UUID, end time.Time) (app.Execution, string, error) {
+	return f.intervals[end.Unix()], "an execution's id", nil
+}
+
+func (f *temporal) DescribeRun(_ context.Context, r batch.Run) (app.Execution, *app.Retry, error) {
+	return f.runs[r.ID], f.retries[r.ID], nil
+}
+
+func (f *temporal) DescribeBackfill(context.Context, batch.Backfill) (app.Execution, error) {
+	return app.ExecutionRunning, nil
+}
+
+func (f *temporal) StartBackfill(context.Context, batch.Backfill) error  { return nil }
+func (f *temporal) CancelBackfill(context.Context, batch.Backfill) error { return nil }
+func (f *temporal) SteerBackfill(context.Context, batch.Backfill) error  { return nil }
+
+type silence struct{}
+
+func (silence) Repaired(string) {}

@@ -1,0 +1,134 @@
+// Package clickhouse is a source that reads events from a table in ClickHouse, over its HTTP interface.
+package clickhouse
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"tranche/batch"
+	"tranche/query"
+)
+
+// Options say where the events are. The names of the table and its columns are the operator's and are quoted.
+type Options struct {
+	// DSN is clickhouse://user:password@host:8123,replica:8123/database, or the same with http or https. With
+	// clickhouse, secure=true in the query asks for TLS. All further parameters are settings of ClickHouse's, sent with
+	// each query: max_memory_usage, max_threads, max_bytes_to_read… It may hold a password and is never shown.
+	//
+	// Hosts are replicas of each other: a query that cannot be sent to one goes to the next.
+	DSN string
+	// Table of events, in the database of the DSN; "" = events.
+	Table string
+	// Columns are the names of the columns that differ from PostHog's. Of those that are Optional, "" says that the
+	// table has none. Timestamps without a zone are taken for UTC.
+	Columns map[query.Field]string
+	// Duplicates keeps rows that repeat another's event, distinct_id and uuid. Without it one of them is read, which is
+	// what a table that merges its duplicates away in its own time needs; it costs the server memory by the row.
+	Duplicates bool
+	// QueryTimeout ends a query on the server, reading a split included. 0 = 6 hours.
+	QueryTimeout time.Duration
+	// SplitRows is the number of rows below which it is not worth to cut a split off; 0 = 50,000.
+	SplitRows int64
+	// Allocator of the record batches; nil = Go's memory.
+	Allocator memory.Allocator
+	// Transport carries the requests; nil = one of the source's own.
+	Transport http.RoundTripper
+}
+
+const (
+	defaultTable        = "events"
+	defaultDatabase     = "default"
+	defaultQueryTimeout = 6 * time.Hour
+	defaultSplitRows    = 50_000
+	plainPort           = "8123"
+	securePort          = "8443"
+)
+
+// An address is what a DSN says.
+type address struct {
+	replicas []string // scheme and host
+	user     string
+	password string
+	database string
+	settings map[string]string
+}
+
+// reserved are the parameters of ClickHouse's HTTP interface that a DSN must not set: we do.
+var reserved = []string{
+	"query", "query_id", "default_format", "database", "user", "password", "compress", "decompress", "session_id", "quota_key",
+	"buffer_size", "wait_end_of_query", "role", "readonly", "max_block_size",
+}
+
+// parse reads a DSN.
+func parse(dsn string) (address, error) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return address{}, batch.Errorf(batch.CodeConfig, nil, "the address of the ClickHouse source is not valid")
+	}
+	a := address{user: u.User.Username(), database: strings.Trim(u.Path, "/"), settings: map[string]string{}}
+	a.password, _ = u.User.Password()
+	if a.database == "" {
+		a.database = defaultDatabase
+	}
+	parameters := u.Query()
+	secure := u.Scheme == "https"
+	switch u.Scheme {
+	case "http", "https":
+	case "clickhouse":
+		secure = parameters.Get("secure") == "true"
+		parameters.Del("secure")
+	default:
+		return address{}, batch.Errorf(batch.CodeConfig, nil, "the address of the ClickHouse source must begin with clickhouse://, http:// or https://")
+	}
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+		if slices.Contains(reserved, name) || strings.HasPrefix(name, "param_") {
+			return address{}, batch.Errorf(batch.CodeConfig, nil, "the address of the ClickHouse source must not set %q", name)
+		}
+		a.settings[name] = parameters.Get(name)
+	}
+	if u.Host == "" {
+		return address{}, batch.Errorf(batch.CodeConfig, nil, "the address of the ClickHouse source names no host")
+	}
+	for host := range strings.SplitSeq(u.Host, ",") {
+		a.replicas = append(a.replicas, replica(host, secure))
+	}
+	return a, nil
+}
+
+// replica is the URL of a host, with the port that ClickHouse's HTTP interface has by default.
+func replica(host string, secure bool) string {
+	scheme, port := "http", plainPort
+	if secure {
+		scheme, port = "https", securePort
+	}
+	u := url.URL{Scheme: scheme, Host: host}
+	if u.Port() == "" {
+		u.Host += ":" + port
+	}
+	return u.String()
+}
+
+// names completes and checks the names of the columns.
+func (o Options) names() (map[query.Field]string, error) {
+	columns := make(map[query.Field]string, len(eventFields))
+	for field := range eventFields {
+		columns[field] = string(field)
+	}
+	for field, name := range o.Columns {
+		known, ok := eventFields[field]
+		if !ok {
+			return nil, batch.Errorf(batch.CodeConfig, nil, "events have no field %q", field)
+		}
+		if name == "" && known.instead == "" {
+			return nil, batch.Errorf(batch.CodeConfig, nil, "the source's table needs a column for %s", field)
+		}
+		columns[field] = name
+	}
+	return columns, nil
+}
