@@ -47,7 +47,7 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 	if err != nil {
 		return Committed{}, err
 	}
-	if _, _, _, err := rowsOf(receipts, planned); err != nil {
+	if _, _, err := rowsOf(receipts, planned); err != nil {
 		return Committed{}, err
 	}
 	if _, err := a.Store.BeginCommit(ctx, d.run.ID); err != nil {
@@ -94,7 +94,7 @@ func (a *Activities) publish(
 	if err != nil {
 		return Committed{}, err
 	}
-	rows, bytes, _, err := rowsOf(receipts, len(receipts))
+	rows, bytes, err := rowsOf(receipts, len(receipts))
 	if err != nil {
 		return Committed{}, err
 	}

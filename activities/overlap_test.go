@@ -32,13 +32,12 @@ func (p *place) beginOf(i batch.Interval, b *batch.Backfill) uuid.UUID {
 }
 
 // deliverOf does a whole run of any interval.
-func (w *process) deliverOf(i batch.Interval, b *batch.Backfill) uuid.UUID {
+func (w *process) deliverOf(i batch.Interval, b *batch.Backfill) {
 	w.Helper()
 	id := w.beginOf(i, b)
 	w.stage(id)
 	require.NoError(w, w.commit(id, 1))
 	w.finish(activities.FinishInput{RunID: id, Status: batch.RunCompleted})
-	return id
 }
 
 // replacing is a backfill of the range that may take the place of deliveries.
