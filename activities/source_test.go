@@ -89,6 +89,7 @@ func (t *table) Plan(_ context.Context, q query.Query, limit int) ([]sources.Spl
 		start := q.Interval.Start.Add(time.Duration(i) * part)
 		splits = append(splits, sources.Split{Number: i, Range: batch.Interval{Start: start, End: start.Add(part)}})
 	}
+	splits[n-1].Range.End = q.Interval.End
 	return splits, nil
 }
 
