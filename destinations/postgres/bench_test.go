@@ -93,12 +93,12 @@ func copyBench(b *testing.B, databaseURL, schema string) time.Duration {
 	return time.Since(began)
 }
 
-func execute(tb testing.TB, databaseURL, sql string, args ...any) {
+func execute(tb testing.TB, databaseURL, sql string) {
 	tb.Helper()
 	conn, err := pgx.Connect(tb.Context(), databaseURL)
 	require.NoError(tb, err)
 	defer func() { require.NoError(tb, conn.Close(tb.Context())) }()
-	_, err = conn.Exec(tb.Context(), sql, args...)
+	_, err = conn.Exec(tb.Context(), sql)
 	require.NoError(tb, err, sql)
 }
 

@@ -35,12 +35,12 @@ func TestConformance(t *testing.T) {
 var laptop = postgres.Server{Plaintext: true}
 
 // configOf is what a customer sends for the database.
-func configOf(t testing.TB, databaseURL string, more map[string]any) map[string]any {
-	t.Helper()
+func configOf(tb testing.TB, databaseURL string, more map[string]any) map[string]any {
+	tb.Helper()
 	u, err := url.Parse(databaseURL)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	port, err := strconv.Atoi(u.Port())
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	config := map[string]any{
 		"user": u.User.Username(), "password": "planted-secret-password", "host": u.Hostname(), "port": port,
 		"database": u.Path[1:], "schema": `it's "quoted"`, "table_name": `All "Events"`,

@@ -41,7 +41,7 @@ func work(t *testing.T, o order) error {
 	t.Helper()
 	reach := func(_ context.Context, at string) error {
 		if strings.HasPrefix(at, o.Point) {
-			fmt.Println(saysReached)
+			fmt.Fprintln(os.Stdout, saysReached)
 			_, err := bufio.NewReader(os.Stdin).ReadString('\n')
 			return err
 		}
@@ -72,7 +72,7 @@ func TestWorker(t *testing.T) { //nolint:paralleltest // it is a process of its 
 	}
 	var o order
 	require.NoError(t, json.Unmarshal([]byte(text), &o))
-	fmt.Println(saysDone + string(batch.CodeOf(work(t, o))))
+	fmt.Fprintln(os.Stdout, saysDone+string(batch.CodeOf(work(t, o))))
 }
 
 // A worker is another process with an order.

@@ -195,7 +195,7 @@ func TestACommitWhoseAnswerIsLostFindsItselfDone(t *testing.T) {
 		}
 		commits++
 		n.add("limit_data", "downstream", `"bytes": 0`)
-		go func() {
+		go func() { //nolint:contextcheck // it outlives the test's context
 			defer close(healed)
 			for {
 				rows, err := collect[struct{ N int }](context.WithoutCancel(t.Context()), p.url, `SELECT count(*)::int FROM shop.events`)
@@ -225,7 +225,7 @@ func TestASessionThatTheServerEndsIsOpenedAgain(t *testing.T) {
 	failing := p.server.WithFaults(t, func(_ context.Context, at string) error {
 		if at == "record" && !ended {
 			ended = true
-			p.sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+			p.sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`) //nolint:contextcheck // it outlives the test's context
 		}
 		return nil
 	})

@@ -129,8 +129,8 @@ type event struct {
 func number(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 
 // reader streams events in batches of three.
-func reader(t testing.TB, events ...event) array.RecordReader {
-	t.Helper()
+func reader(tb testing.TB, events ...event) array.RecordReader {
+	tb.Helper()
 	var batches []arrow.RecordBatch
 	for start := 0; start < len(events); start += 3 {
 		b := array.NewRecordBuilder(memory.NewGoAllocator(), fields)
@@ -149,17 +149,17 @@ func reader(t testing.TB, events ...event) array.RecordReader {
 		batches = append(batches, b.NewRecordBatch())
 	}
 	r, err := array.NewRecordReader(fields, batches)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return r
 }
 
 // table streams the rows of a JSON text with a schema.
-func table(t testing.TB, schema *arrow.Schema, rows string) array.RecordReader {
-	t.Helper()
+func table(tb testing.TB, schema *arrow.Schema, rows string) array.RecordReader {
+	tb.Helper()
 	record, _, err := array.RecordFromJSON(memory.NewGoAllocator(), schema, strings.NewReader(rows))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	r, err := array.NewRecordReader(schema, []arrow.RecordBatch{record})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return r
 }
 
@@ -171,7 +171,7 @@ func or(text, fallback string) string {
 }
 
 // numbered are n events, numbered from first, with enough in them to fill the buffers of a network.
-func numbered(first, n int) []event {
+func numbered(first, n int) []event { //nolint:unparam // it reads better with where the numbers begin
 	events := make([]event, n)
 	for i := range events {
 		events[i] = event{uuid: number(first + i), properties: fmt.Sprintf(`{"n":%d,"bulk":%q}`, first+i, strings.Repeat("x", 8<<10))}
