@@ -8,8 +8,8 @@ SHELL := /bin/bash
 # What one machine with two cores can do at a time. Override it: make test PARALLEL=8
 PARALLEL ?= 2
 # Limits of one package's tests. A test that hangs fails with its stacks, not with the whole job.
-TEST_TIMEOUT ?= 10m
-DEV_TEST_TIMEOUT ?= 20m
+TEST_TIMEOUT ?= 20m
+DEV_TEST_TIMEOUT ?= 45m
 SOAK_TIMEOUT ?= 3h
 # Arguments for go test: make test-unit ARGS='-run Calendar -count=20'
 ARGS ?=
