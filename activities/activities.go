@@ -41,6 +41,8 @@ type Store interface {
 	ExportByID(ctx context.Context, id uuid.UUID) (batch.Export, error)
 	// ExportAt returns the definition as it was at the revision.
 	ExportAt(ctx context.Context, id uuid.UUID, revision int64) (batch.Export, error)
+	UpdateExport(ctx context.Context, teamID int64, id uuid.UUID, change func(*batch.Export) error) (batch.Export, error)
+	MarkScheduled(ctx context.Context, id uuid.UUID, revision int64) error
 
 	// SpanAt returns the time of activity in which an interval with this end is due; nil when there is none.
 	SpanAt(ctx context.Context, exportID uuid.UUID, end time.Time) (*batch.Span, error)
@@ -65,6 +67,15 @@ type Store interface {
 	// be visible without being recorded.
 	FencedObjects(ctx context.Context, exportID uuid.UUID, i batch.Interval) ([]batch.Object, error)
 	Delivery(ctx context.Context, exportID uuid.UUID, i batch.Interval) (*batch.Delivery, error)
+	// DeliveredWithin returns the bounds of the deliveries that overlap the range.
+	DeliveredWithin(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Interval, error)
+	// Visible returns every delivery that overlaps the interval and that a reader may see; Supersede ends that those of
+	// other lengths count, Forget removes one of which nothing is visible any more. FencedIntervals returns the other
+	// intervals of which FencedObjects knows files.
+	Visible(ctx context.Context, exportID uuid.UUID, i batch.Interval) ([]batch.Delivery, error)
+	Supersede(ctx context.Context, r batch.Run, token int64) error
+	Forget(ctx context.Context, r batch.Run, token int64, d batch.Delivery) error
+	FencedIntervals(ctx context.Context, exportID uuid.UUID, i batch.Interval) ([]batch.Interval, error)
 	RecordDelivery(ctx context.Context, d batch.Delivery) error
 	Refs(ctx context.Context, runID uuid.UUID) ([]destinations.Journaled, error)
 	ForgetRefs(ctx context.Context, ids []int64) error
@@ -85,6 +96,8 @@ type Store interface {
 
 // Executions is what the activities need of Temporal.
 type Executions interface {
+	// Put makes the export's schedule equal the definition.
+	Put(ctx context.Context, e batch.Export) error
 	// StartInterval starts the workflow of an interval, unless one runs.
 	StartInterval(ctx context.Context, e batch.Export, i batch.Interval) error
 	// Await waits until the execution that now has the workflow id is over, however it ends.
@@ -187,11 +200,9 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 	if err != nil {
 		return delivery{}, err
 	}
-	include, exclude := plugin.Events(e.Destination.Config)
-	return delivery{run: r, export: e, plugin: plugin, query: query.Query{
-		TeamID: e.TeamID, Model: e.Model, Interval: r.Interval, Columns: columns,
-		IncludeEvents: include, ExcludeEvents: exclude,
-	}}, nil
+	rows := a.Plugins.Rows(e, r.Interval)
+	rows.Columns = columns
+	return delivery{run: r, export: e, plugin: plugin, query: rows}, nil
 }
 
 // open connects to the run's destination.

@@ -2,8 +2,7 @@ package activities
 
 import (
 	"context"
-	"fmt"
-	"slices"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,14 +19,16 @@ type BackfillInput struct {
 // Prepared is what a backfill needs to know before its first run.
 type Prepared struct {
 	// Done says that there is nothing to run: cancelled, or no rows at all.
-	Done bool `json:"done"`
-	// From is where the first interval starts; nil = one run from the beginning.
-	From        *time.Time `json:"from,omitempty"`
-	Runs        int64      `json:"runs"`
-	Concurrency int        `json:"concurrency"`
+	Done        bool  `json:"done"`
+	Runs        int64 `json:"runs"` // zero = not known: it has no end
+	Concurrency int   `json:"concurrency"`
 }
 
-// PrepareBackfill looks for the earliest row, moves the start to it, and counts what there is.
+// countTimeout is how long counting a backfill's rows may take; then it goes on without knowing.
+const countTimeout = 5 * time.Minute
+
+// PrepareBackfill looks for the earliest row, moves the start to it, compares the range with what was delivered, and
+// counts what there is.
 func (a *Activities) PrepareBackfill(ctx context.Context, in BackfillInput) (Prepared, error) {
 	stop := beat(ctx, a.Limits.Heartbeat, &meter{})
 	defer stop()
@@ -50,53 +51,80 @@ func (a *Activities) prepareBackfill(ctx context.Context, id uuid.UUID) (Prepare
 	if err != nil {
 		return Prepared{}, err
 	}
-	from, records, err := a.adjust(ctx, b, e, calendar)
-	if err != nil {
-		return Prepared{}, err
+	now := a.Now()
+	p := prospect{Backfill: b, calendar: calendar, now: now}
+	if !b.Retry {
+		if err := a.explore(ctx, &p, e); err != nil {
+			return Prepared{}, err
+		}
 	}
-	runs := int64(1)
-	switch {
-	case from != nil && from.Equal(*b.EndAt):
-		runs = 0
-	case from != nil && !b.Retry:
-		runs = calendar.Count(*from, *b.EndAt)
+	if err := a.look(ctx, &p); err != nil {
+		return Prepared{}, err
 	}
 	b, err = a.Store.UpdateBackfill(ctx, id, func(b *batch.Backfill) error {
 		if b.Status.Final() {
 			return batch.ErrUnchanged
 		}
-		b.Status, b.TotalRuns, b.TotalRecords = batch.BackfillRunning, &runs, records
-		if from != nil && runs > 0 && b.StartAt != nil && from.After(*b.StartAt) {
-			b.AdjustedStartAt = from
+		b.Status, b.AdjustedStartAt, b.TotalRecords = batch.BackfillRunning, p.AdjustedStartAt, p.TotalRecords
+		if b.EndAt != nil || p.runs == 0 {
+			b.TotalRuns = &p.runs
 		}
 		return nil
 	})
-	return Prepared{Done: b.Status.Final() || runs == 0, From: from, Runs: runs, Concurrency: max(1, b.Concurrency)}, err
+	prepared := Prepared{Done: b.Status.Final() || p.runs == 0, Concurrency: max(1, b.Concurrency)}
+	if b.TotalRuns != nil {
+		prepared.Runs = *b.TotalRuns
+	}
+	return prepared, err
 }
 
-// adjust returns where the backfill really starts: no earlier than the project's earliest row, on a boundary that
-// covers the start that was asked for; its end when there is nothing before it. Nil means from the beginning.
-func (a *Activities) adjust(ctx context.Context, b batch.Backfill, e batch.Export, c batch.Calendar) (*time.Time, *int64, error) {
-	if b.Retry {
-		return b.StartAt, nil, nil
-	}
-	earliest, any, err := a.Source.Earliest(ctx, e.TeamID, e.Model)
+// A prospect is a backfill before its first run, with what is found out about it.
+type prospect struct {
+	batch.Backfill
+	calendar batch.Calendar
+	now      time.Time
+	earliest time.Time // of the rows; zero = not known
+	empty    bool      // there is no row in the range
+	runs     int64
+}
+
+// explore looks for the earliest row of the project's whole model, moves the start to the boundary before it when it is
+// later than the start that was asked for, and counts the rows.
+func (a *Activities) explore(ctx context.Context, p *prospect, e batch.Export) error {
+	earliest, any, err := a.Source.Earliest(ctx, query.Query{TeamID: e.TeamID, Model: e.Model})
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	records := int64(0)
-	if !any || !earliest.Before(*b.EndAt) {
-		return b.EndAt, &records, nil
+	if !any || !earliest.Before(p.Range(p.calendar, p.now).End) {
+		p.empty, p.TotalRecords = true, new(int64)
+		return nil
 	}
-	if b.StartAt == nil {
-		return nil, nil, nil
+	p.earliest = earliest
+	if first := p.calendar.Floor(earliest); p.StartAt != nil && first.After(*p.StartAt) {
+		p.AdjustedStartAt = &first
 	}
-	from := c.Floor(*b.StartAt)
-	if first := c.Floor(earliest); first.After(from) {
-		from = first
+	counting, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
+	records, err := a.Source.Count(counting, a.Plugins.Rows(e, p.Range(p.calendar, p.now)))
+	if errors.Is(counting.Err(), context.DeadlineExceeded) && ctx.Err() == nil {
+		return nil
 	}
-	records, err = a.Source.Count(ctx, query.Query{TeamID: e.TeamID, Model: e.Model, Interval: batch.Interval{Start: from, End: *b.EndAt}})
-	return &from, &records, err
+	p.TotalRecords = &records
+	return err
+}
+
+// look compares the backfill with what was delivered, and counts its runs.
+func (a *Activities) look(ctx context.Context, p *prospect) error {
+	if p.empty {
+		return nil
+	}
+	bounds, err := a.Store.DeliveredWithin(ctx, p.ExportID, p.Range(p.calendar, p.now))
+	if err != nil {
+		return err
+	}
+	outlook := p.Look(p.calendar, batch.NewDelivered(bounds), p.earliest, p.now)
+	p.runs = outlook.Runs
+	return outlook.Check(p.Replace)
 }
 
 func (a *Activities) backfill(ctx context.Context, id uuid.UUID) (batch.Backfill, batch.Export, error) {
@@ -106,213 +134,4 @@ func (a *Activities) backfill(ctx context.Context, id uuid.UUID) (batch.Backfill
 	}
 	e, err := a.Store.ExportByID(ctx, b.ExportID)
 	return b, e, err
-}
-
-// NextInput asks for a page of a backfill's intervals.
-type NextInput struct {
-	BackfillID uuid.UUID  `json:"backfill_id"`
-	From       *time.Time `json:"from,omitempty"` // where the first one starts; nil = from the beginning
-}
-
-// Page is a page of intervals.
-type Page struct {
-	Intervals []batch.Interval `json:"intervals"`
-	// Next is where the following page starts; nil = this is the last one.
-	Next *time.Time `json:"next,omitempty"`
-}
-
-// pageSize is how many intervals a workflow execution of a backfill runs before it continues as new: some ten events
-// each keep a history far below Temporal's limit of 50,000.
-const pageSize = 200
-
-// NextIntervals returns the next intervals of a backfill, in the export's calendar; none when it is cancelled.
-func (a *Activities) NextIntervals(ctx context.Context, in NextInput) (Page, error) {
-	page, err := a.nextIntervals(ctx, in)
-	if err != nil {
-		return page, applicationError(err)
-	}
-	return page, nil
-}
-
-func (a *Activities) nextIntervals(ctx context.Context, in NextInput) (Page, error) {
-	b, e, err := a.backfill(ctx, in.BackfillID)
-	if err != nil || b.Status.Final() || e.Deleted {
-		return Page{}, err
-	}
-	if in.From == nil {
-		return Page{Intervals: []batch.Interval{{End: *b.EndAt}}}, nil
-	}
-	if b.Retry {
-		return Page{Intervals: []batch.Interval{{Start: *in.From, End: *b.EndAt}}}, nil
-	}
-	calendar, err := e.Calendar()
-	if err != nil {
-		return Page{}, err
-	}
-	var page Page
-	for i := range calendar.Within(*in.From, *b.EndAt) {
-		if len(page.Intervals) == pageSize {
-			next := i.Start
-			page.Next = &next
-			break
-		}
-		page.Intervals = append(page.Intervals, i)
-	}
-	return page, nil
-}
-
-// AwaitInput names the execution that owns an interval, and the backfill that wants it.
-type AwaitInput struct {
-	WorkflowID string         `json:"workflow_id"`
-	BackfillID uuid.UUID      `json:"backfill_id"`
-	Interval   batch.Interval `json:"interval"`
-}
-
-// Awaited says how the owner of an interval left it.
-type Awaited struct {
-	// Again says that the backfill should run the interval after all: the owner is gone, did not deliver since the
-	// backfill was asked for, and nobody cancelled it.
-	Again bool `json:"again"`
-}
-
-// AwaitInterval waits until the execution that owns an interval is over: somebody else runs it.
-func (a *Activities) AwaitInterval(ctx context.Context, in AwaitInput) (Awaited, error) {
-	stop := beat(ctx, a.Limits.Heartbeat, &meter{})
-	defer stop()
-	err := a.Executions.Await(ctx, in.WorkflowID)
-	var awaited Awaited
-	if err == nil {
-		awaited.Again, err = a.runAgain(ctx, in)
-	}
-	if ctx.Err() != nil {
-		return Awaited{}, ctx.Err()
-	}
-	if err != nil {
-		return Awaited{}, applicationError(err)
-	}
-	return awaited, nil
-}
-
-func (a *Activities) runAgain(ctx context.Context, in AwaitInput) (bool, error) {
-	b, _, err := a.backfill(ctx, in.BackfillID)
-	if err != nil || b.Status.Final() {
-		return false, err
-	}
-	done, err := a.Store.DeliveredSince(ctx, b.ExportID, in.Interval, b.CreatedAt)
-	if err != nil || contains(done, in.Interval) {
-		return false, err
-	}
-	filter := batch.RunFilter{TeamID: b.TeamID, ExportID: b.ExportID, End: &in.Interval.End, OrderBy: batch.OrderCreatedAt, Desc: true, Limit: 1}
-	if !in.Interval.Start.IsZero() {
-		filter.Start = &in.Interval.Start
-	}
-	last, err := a.Store.ListRuns(ctx, filter)
-	return len(last) == 0 || last[0].Status != batch.RunCancelled, err
-}
-
-func contains(intervals []batch.Interval, i batch.Interval) bool {
-	return slices.ContainsFunc(intervals, i.Equal)
-}
-
-// FinishBackfillInput says how a backfill's workflow ended.
-type FinishBackfillInput struct {
-	BackfillID uuid.UUID            `json:"backfill_id"`
-	Status     batch.BackfillStatus `json:"status"` // Completed, Failed or Cancelled
-}
-
-// FinishedBackfill is the backfill's last word.
-type FinishedBackfill struct {
-	Status batch.BackfillStatus `json:"status"`
-}
-
-// FinishBackfill writes the final state. A backfill with an interval that nobody delivered has failed.
-func (a *Activities) FinishBackfill(ctx context.Context, in FinishBackfillInput) (FinishedBackfill, error) {
-	b, err := a.finishBackfill(ctx, in)
-	if err != nil {
-		return FinishedBackfill{}, applicationError(err)
-	}
-	return FinishedBackfill{Status: b.Status}, nil
-}
-
-func (a *Activities) finishBackfill(ctx context.Context, in FinishBackfillInput) (batch.Backfill, error) {
-	records, err := a.Store.BackfillRecords(ctx, in.BackfillID)
-	if err != nil {
-		return batch.Backfill{}, err
-	}
-	undelivered, err := a.undelivered(ctx, in.BackfillID)
-	if err != nil {
-		return batch.Backfill{}, err
-	}
-	var changed bool
-	b, err := a.Store.UpdateBackfill(ctx, in.BackfillID, func(b *batch.Backfill) error {
-		if changed = !b.Status.Final(); !changed {
-			return batch.ErrUnchanged
-		}
-		now := a.Now().UTC()
-		b.Status, b.FinishedAt, b.TotalRecords = in.Status, &now, &records
-		if b.Status == batch.BackfillCompleted && undelivered > 0 {
-			b.Status = batch.BackfillFailed
-		}
-		return nil
-	})
-	if err == nil && changed {
-		a.Logs.Log(batch.LogEntry{
-			TeamID: b.TeamID, ExportID: b.ExportID, Timestamp: a.Now().UTC(), Level: levelOf(b.Status),
-			Message: fmt.Sprintf("Backfill %s: %s, %d records exported, %d intervals not delivered.", b.ID, b.Status, records, undelivered),
-		})
-	}
-	return b, err
-}
-
-// undelivered counts the intervals of a backfill that nobody has delivered since it was asked for: its runs failed, or
-// those of others that owned the interval.
-func (a *Activities) undelivered(ctx context.Context, id uuid.UUID) (int64, error) {
-	b, e, err := a.backfill(ctx, id)
-	if err != nil || b.TotalRuns == nil || *b.TotalRuns == 0 {
-		return 0, err
-	}
-	whole := batch.Interval{End: *b.EndAt}
-	if b.StartAt != nil {
-		whole.Start = *b.StartAt
-	}
-	done, err := a.Store.DeliveredSince(ctx, b.ExportID, whole, b.CreatedAt)
-	if err != nil {
-		return 0, err
-	}
-	if b.Retry || b.StartAt == nil {
-		if contains(done, whole) {
-			return 0, nil
-		}
-		return 1, nil
-	}
-	calendar, err := e.Calendar()
-	if err != nil {
-		return 0, err
-	}
-	from := calendar.Floor(*b.StartAt)
-	if b.AdjustedStartAt != nil {
-		from = *b.AdjustedStartAt
-	}
-	bounds := make(map[[2]int64]bool, len(done))
-	for _, i := range done {
-		bounds[[2]int64{i.Start.Unix(), i.End.Unix()}] = true
-	}
-	var missing int64
-	for i := range calendar.Within(from, *b.EndAt) {
-		if !bounds[[2]int64{i.Start.Unix(), i.End.Unix()}] {
-			missing++
-		}
-	}
-	return missing, nil
-}
-
-func levelOf(s batch.BackfillStatus) batch.LogLevel {
-	switch s {
-	case batch.BackfillCompleted:
-		return batch.LogInfo
-	case batch.BackfillCancelled:
-		return batch.LogWarning
-	case batch.BackfillStarting, batch.BackfillRunning, batch.BackfillFailed, batch.BackfillTerminated, batch.BackfillTimedOut:
-	}
-	return batch.LogError
 }

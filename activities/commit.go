@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -46,8 +47,7 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 	if err != nil {
 		return Committed{}, err
 	}
-	rows, bytes, _, err := rowsOf(receipts, planned)
-	if err != nil {
+	if _, _, err := rowsOf(receipts, planned); err != nil {
 		return Committed{}, err
 	}
 	if _, err := a.Store.BeginCommit(ctx, d.run.ID); err != nil {
@@ -65,6 +65,17 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 	}
 	ctx, release := a.keepLease(ctx, d, token)
 	defer release()
+	committed, err := a.publish(ctx, d, destination, receipts, generation, token)
+	if lost := context.Cause(ctx); err != nil && batch.CodeOf(lost) == batch.CodeSuperseded {
+		return Committed{}, lost // whatever it broke off
+	}
+	return committed, err
+}
+
+// publish is the commit under the lease, whose loss ends ctx.
+func (a *Activities) publish(
+	ctx context.Context, d delivery, destination destinations.Destination, receipts []destinations.Receipt, generation int, token int64,
+) (Committed, error) {
 	if err := a.fence(ctx, d, destination, token, generation); err != nil {
 		return Committed{}, err
 	}
@@ -72,11 +83,18 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 	if _, _, err := a.Store.Receipts(ctx, d.run.ID, generation); err != nil {
 		return Committed{}, err
 	}
-	previous, err := a.previous(ctx, d)
+	if err := a.takePlace(ctx, d, destination, token); err != nil {
+		return Committed{}, err
+	}
+	previous, err := a.previous(ctx, d.export.ID, d.run.Interval)
 	if err != nil {
 		return Committed{}, err
 	}
 	published, err := destination.Commit(ctx, d.target(generation, token), receipts, previous)
+	if err != nil {
+		return Committed{}, err
+	}
+	rows, bytes, err := rowsOf(receipts, len(receipts))
 	if err != nil {
 		return Committed{}, err
 	}
@@ -95,19 +113,23 @@ func (a *Activities) delivered(ctx context.Context, r batch.Run) (*batch.Deliver
 	return done, nil
 }
 
-// previous returns what a reader may see of the interval now: what was delivered, and what a run that died in its commit
+// previous returns what a reader may see of an interval now: what was delivered, and what a run that died in its commit
 // may have published without recording it.
-func (a *Activities) previous(ctx context.Context, d delivery) (*batch.Delivery, error) {
-	previous, err := a.Store.Delivery(ctx, d.export.ID, d.run.Interval)
+func (a *Activities) previous(ctx context.Context, exportID uuid.UUID, i batch.Interval) (*batch.Delivery, error) {
+	visible, err := a.Store.Visible(ctx, exportID, i)
 	if err != nil {
 		return nil, err
 	}
-	fenced, err := a.Store.FencedObjects(ctx, d.export.ID, d.run.Interval)
+	var previous *batch.Delivery
+	if n := slices.IndexFunc(visible, func(d batch.Delivery) bool { return d.Interval.Equal(i) }); n >= 0 {
+		previous = &visible[n]
+	}
+	fenced, err := a.Store.FencedObjects(ctx, exportID, i)
 	if err != nil || len(fenced) == 0 {
 		return previous, err
 	}
 	if previous == nil {
-		previous = &batch.Delivery{ExportID: d.export.ID, Interval: d.run.Interval}
+		previous = &batch.Delivery{ExportID: exportID, Interval: i}
 	}
 	previous.RunID = uuid.Nil // whose manifest is visible now, nobody recorded
 	known := make(map[string]bool, len(previous.Objects))

@@ -191,7 +191,7 @@ func (bulk) Open(context.Context, query.Query, sources.Split) (array.RecordReade
 func (bulk) Count(context.Context, query.Query) (int64, error) { return bulkRows, nil }
 
 // Earliest is the Source's.
-func (bulk) Earliest(context.Context, int64, batch.Model) (time.Time, bool, error) {
+func (bulk) Earliest(context.Context, query.Query) (time.Time, bool, error) {
 	return time.Time{}, false, nil
 }
 

@@ -35,6 +35,9 @@ func (a *Activities) Plan(ctx context.Context, in RunInput) (Planned, error) {
 		if err != nil {
 			return err
 		}
+		if err := a.refuseOverlap(ctx, d); err != nil {
+			return err
+		}
 		if planned.Waiting, err = a.permit(ctx, d); err != nil || planned.Waiting != "" {
 			return err
 		}

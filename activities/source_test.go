@@ -89,6 +89,7 @@ func (t *table) Plan(_ context.Context, q query.Query, limit int) ([]sources.Spl
 		start := q.Interval.Start.Add(time.Duration(i) * part)
 		splits = append(splits, sources.Split{Number: i, Range: batch.Interval{Start: start, End: start.Add(part)}})
 	}
+	splits[n-1].Range.End = q.Interval.End
 	return splits, nil
 }
 
@@ -113,7 +114,7 @@ func (t *table) Count(_ context.Context, q query.Query) (int64, error) {
 }
 
 // Earliest is the Source's.
-func (t *table) Earliest(context.Context, int64, batch.Model) (time.Time, bool, error) {
+func (t *table) Earliest(context.Context, query.Query) (time.Time, bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.rows) == 0 {

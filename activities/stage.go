@@ -144,13 +144,13 @@ func (r *metered) Next() bool {
 }
 
 // rowsOf sums receipts, and checks that every planned split has one.
-func rowsOf(receipts []destinations.Receipt, planned int) (rows, bytes, files int64, err error) {
+func rowsOf(receipts []destinations.Receipt, planned int) (rows, bytes int64, err error) {
 	if len(receipts) != planned {
-		return 0, 0, 0, batch.Errorf(batch.CodeInternal, errors.New("receipts are missing"),
+		return 0, 0, batch.Errorf(batch.CodeInternal, errors.New("receipts are missing"),
 			"%s", fmt.Sprintf("only %d of %d parts of the interval are staged", len(receipts), planned))
 	}
 	for _, r := range receipts {
-		rows, bytes, files = rows+r.Rows, bytes+r.Bytes, files+int64(len(r.Objects))
+		rows, bytes = rows+r.Rows, bytes+r.Bytes
 	}
-	return rows, bytes, files, nil
+	return rows, bytes, nil
 }

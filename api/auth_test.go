@@ -58,6 +58,8 @@ func places(t *testing.T, w *world) []place {
 		{post, e + "/coverage/fill", true, "{}", 200, false},
 		{post, e + "/backfill", true, strings.Replace(bounds, "05-01", "05-02", 1) /* an empty range */, 400, false},
 		{get, backfills + "/" + backfill, false, "", 200, false},
+		{post, backfills + "/" + backfill + "/pause", true, "", 200, false},
+		{post, backfills + "/" + backfill + "/resume", true, "", 200, false},
 		{post, backfills + "/" + backfill + "/cancel", true, "", 200, false},
 		{http.MethodDelete, e, true, "", 204, false},
 	}

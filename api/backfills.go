@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -31,16 +32,47 @@ type backfillBody struct {
 	LastUpdatedAt     instant              `json:"last_updated_at"`
 	TotalRecordsCount *int64               `json:"total_records_count"`
 	AdjustedStartAt   *instant             `json:"adjusted_start_at"`
-	TemporalURL       *string              `json:"temporal_url"`
+
+	Order         batch.BackfillOrder `json:"order"`
+	Concurrency   int                 `json:"concurrency"`
+	SkipDelivered bool                `json:"skip_delivered"`
+	Replace       bool                `json:"replace"`
+	Retry         bool                `json:"retry"`
+	Paused        bool                `json:"paused"`
+	PausedAt      *instant            `json:"paused_at"`
+	Runs          tallyBody           `json:"runs"`
+	Records       int64               `json:"records_completed"`
+	Bytes         int64               `json:"bytes_exported"`
+	LatestError   *string             `json:"latest_error"`
+	TemporalURL   *string             `json:"temporal_url"`
+}
+
+// A tallyBody counts a backfill's runs.
+type tallyBody struct {
+	Total     *int64 `json:"total"` // expected; null = not known
+	Running   int64  `json:"running"`
+	Completed int64  `json:"completed"`
+	Failed    int64  `json:"failed"`
+	Cancelled int64  `json:"cancelled"`
 }
 
 // backfillBody is what is shown of a backfill of an export with the calendar; nil = the export is gone.
 func (s *Server) backfillBody(b batch.Backfill, calendar *batch.Calendar) backfillBody {
+	var failure *string
+	if b.LatestError != "" {
+		failure = &b.LatestError
+	}
 	return backfillBody{
 		ID: b.ID, Progress: progressOf(b, calendar, s.Now()), Team: b.TeamID, BatchExport: b.ExportID,
 		StartAt: instantOf(b.StartAt), EndAt: instantOf(b.EndAt), Status: b.Status,
 		CreatedAt: instant(b.CreatedAt), FinishedAt: instantOf(b.FinishedAt), LastUpdatedAt: instant(b.LastUpdatedAt),
-		TotalRecordsCount: b.TotalRecords, AdjustedStartAt: instantOf(b.AdjustedStartAt), TemporalURL: s.TemporalUI.backfill(b),
+		TotalRecordsCount: b.TotalRecords, AdjustedStartAt: instantOf(b.AdjustedStartAt),
+		Order: cmp.Or(b.Order, batch.OldestFirst), Concurrency: b.Concurrency, SkipDelivered: b.SkipDelivered, Replace: b.Replace, Retry: b.Retry,
+		Paused: b.PausedAt != nil, PausedAt: instantOf(b.PausedAt),
+		Runs: tallyBody{
+			Total: b.TotalRuns, Running: b.Runs.Open, Completed: b.Runs.Completed, Failed: b.Runs.Failed, Cancelled: b.Runs.Cancelled,
+		},
+		Records: b.Runs.Rows, Bytes: b.Runs.Bytes, LatestError: failure, TemporalURL: s.TemporalUI.backfill(b),
 	}
 }
 
@@ -90,9 +122,22 @@ func backfillOrderOf(p *params) string {
 }
 
 // boundsOf reads the bounds of a backfill as they are written.
-func boundsOf(f *form) (start, end *string) {
-	return f.words("start_at", nullable), f.words("end_at", nullable)
+func boundsOf(f *form) app.BackfillDraft {
+	return app.BackfillDraft{Start: f.words("start_at", nullable), End: f.words("end_at", nullable)}
 }
+
+// draftOfBackfill reads what backfill is wanted, and whether only to be told what it would do.
+func (s *Server) draftOfBackfill(f *form) (d app.BackfillDraft, dryRun bool) {
+	d = boundsOf(f)
+	d.Order = batch.BackfillOrder(f.choice("order", optional, backfillOrders))
+	d.Concurrency = f.integerWithin("concurrency", optional, 1, s.Backfills.MostConcurrency)
+	d.SkipDelivered = f.boolean("skip_delivered")
+	d.Replace = f.boolean("replace")
+	return d, f.boolean("dry_run")
+}
+
+// backfillOrders are the orders in which intervals may run.
+var backfillOrders = oneOf(textsOf(batch.BackfillOrders)...)
 
 // calendar returns the calendar of an export, or nil when it is gone: its backfills stay.
 func (s *Server) calendar(ctx context.Context, who caller, exportID uuid.UUID) (*batch.Calendar, error) {
@@ -124,7 +169,22 @@ func (s *Server) getBackfill(c *gin.Context, who caller) (int, any, error) {
 	return http.StatusOK, s.backfillBody(b, calendar), nil
 }
 
-// createBackfill starts a backfill.
+// A previewBody is what a backfill would do.
+type previewBody struct {
+	DryRun bool `json:"dry_run"` // true
+	// StartAt and EndAt bound the intervals that would run; a null start is the beginning of time.
+	StartAt         *instant `json:"start_at"`
+	EndAt           instant  `json:"end_at"`
+	AdjustedStartAt *instant `json:"adjusted_start_at"`
+	Intervals       int64    `json:"intervals"`
+	Delivered       int64    `json:"delivered_intervals"`
+	Skipped         int64    `json:"skipped_intervals"`
+	Overlapping     int64    `json:"overlapping_deliveries"`
+	Records         *int64   `json:"total_records_count"`
+	Bytes           *int64   `json:"estimated_bytes"`
+}
+
+// createBackfill starts a backfill, or tells what it would do.
 func (s *Server) createBackfill(c *gin.Context, who caller) (int, any, error) {
 	exportID, err := pathID(c, "id")
 	if err != nil {
@@ -134,18 +194,63 @@ func (s *Server) createBackfill(c *gin.Context, who caller) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	start, end := boundsOf(f)
+	draft, dryRun := s.draftOfBackfill(f)
 	if err := f.problem(); err != nil {
 		return 0, nil, err
 	}
-	b, err := s.Backfills.Create(c.Request.Context(), who.teamID, exportID, who.makes, start, end)
-	return http.StatusCreated, backfillIDBody{BackfillID: b.ID}, err
+	ctx := c.Request.Context()
+	if !dryRun {
+		b, err := s.Backfills.Create(ctx, who.teamID, exportID, who.makes, draft)
+		return http.StatusCreated, backfillIDBody{BackfillID: b.ID}, err
+	}
+	p, err := s.Backfills.Preview(ctx, who.teamID, exportID, draft)
+	body := previewBody{
+		DryRun: true, EndAt: instant(p.Range.End), AdjustedStartAt: instantOf(p.AdjustedStartAt),
+		Intervals: p.Outlook.Runs, Delivered: p.Delivered, Skipped: p.Skipped, Overlapping: p.Overlapping, Records: p.Rows, Bytes: p.Bytes,
+	}
+	if !p.Range.Start.IsZero() {
+		body.StartAt = instantOf(&p.Range.Start)
+	}
+	return http.StatusOK, body, err
 }
 
-// createBackfillOld is createBackfill as older clients know it.
+// pauseBackfill stops a backfill from starting more runs. The body is ignored.
+func (s *Server) pauseBackfill(c *gin.Context, who caller) (int, any, error) {
+	return steerBackfill(c, who, s.Backfills.Pause)
+}
+
+// resumeBackfill goes on with a backfill. The body is ignored.
+func (s *Server) resumeBackfill(c *gin.Context, who caller) (int, any, error) {
+	return steerBackfill(c, who, s.Backfills.Resume)
+}
+
+func steerBackfill(
+	c *gin.Context, who caller, steer func(ctx context.Context, teamID int64, exportID, id uuid.UUID) (batch.Backfill, error),
+) (int, any, error) {
+	exportID, id, err := pathIDs(c, "backfill_id")
+	if err != nil {
+		return 0, nil, err
+	}
+	b, err := steer(c.Request.Context(), who.teamID, exportID, id)
+	return http.StatusOK, pausedBody{Paused: b.PausedAt != nil}, err
+}
+
+// createBackfillOld starts a backfill as older clients know it: with bounds, and nothing else.
 func (s *Server) createBackfillOld(c *gin.Context, who caller) (int, any, error) {
-	_, body, err := s.createBackfill(c, who)
-	return http.StatusOK, body, err
+	exportID, err := pathID(c, "id")
+	if err != nil {
+		return 0, nil, notFound("BatchExport not found.")
+	}
+	f, err := decode(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	draft := boundsOf(f)
+	if err := f.problem(); err != nil {
+		return 0, nil, err
+	}
+	b, err := s.Backfills.Create(c.Request.Context(), who.teamID, exportID, who.makes, draft)
+	return http.StatusOK, backfillIDBody{BackfillID: b.ID}, err
 }
 
 // cancelBackfill ends a backfill and its runs. The body is ignored.

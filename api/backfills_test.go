@@ -26,15 +26,17 @@ func TestABackfillShowsEverything(t *testing.T) {
 	created.is(http.StatusCreated, fmt.Sprintf(`{"backfill_id": %q}`, backfill))
 	require.Equal(t, []string{"start backfill " + backfill}, w.temporal.take())
 
-	body := func(status, progress, more string) string {
-		return fmt.Sprintf(`{"id": %q, "progress": %s, "team": 1, "batch_export": %q,
+	body := func(status, progress, runs, more string) string {
+		return fmt.Sprintf(`{"order": "oldest", "concurrency": 2, "skip_delivered": false, "replace": false, "retry": false,
+			"paused": false, "paused_at": null, "latest_error": null, "runs": %s, "id": %q, "progress": %s, "team": 1, "batch_export": %q,
 			"start_at": "2026-05-01T00:00:00Z", "end_at": "2026-05-01T10:00:00Z", "status": %q,
 			"created_at": "2026-05-06T07:08:09.123456Z", "last_updated_at": "2026-05-06T07:08:09.123456Z",
 			"temporal_url": "http://ui.test/namespaces/default/workflows/%s-Backfill-%s", %s}`,
-			backfill, progress, id, status, id, backfill, more)
+			runs, backfill, progress, id, status, id, backfill, more)
 	}
 	unknown := `"finished_at": null, "total_records_count": null, "adjusted_start_at": null`
-	fresh := body("Starting", `{"total_runs": 10, "finished_runs": 0, "progress": 0}`, unknown)
+	none := `{"total": null, "running": 0, "completed": 0, "failed": 0, "cancelled": 0}, "records_completed": 0, "bytes_exported": 0`
+	fresh := body("Starting", `{"total_runs": 10, "finished_runs": 0, "progress": 0}`, none, unknown)
 	w.call(t, http.MethodGet, backfillsOf(id)+"/"+backfill, "").is(http.StatusOK, fresh)
 	w.call(t, http.MethodGet, backfillsOf(id), "").is(http.StatusOK, `{"next": null, "previous": null, "results": [`+fresh+`]}`)
 
@@ -42,11 +44,15 @@ func TestABackfillShowsEverything(t *testing.T) {
 	for i, status := range []batch.RunStatus{batch.RunCompleted, batch.RunFailed, batch.RunCompleted, batch.RunRunning, batch.RunCancelled} {
 		w.run(t, id, func(r *batch.Run) {
 			r.BackfillID, r.Status, r.Interval.End = &backfillID, status, r.Interval.End.Add(time.Duration(i)*time.Hour)
+			if r.RowsCompleted, r.Bytes = new(int64(i+1)), new(int64(100)); status != batch.RunCompleted {
+				r.RowsCompleted, r.Bytes = nil, nil
+			}
 		})
 	}
 	w.change(t, backfillID, func(b *batch.Backfill) { b.Status = batch.BackfillRunning })
 	w.call(t, http.MethodGet, backfillsOf(id)+"/"+backfill, "").
-		is(http.StatusOK, body("Running", `{"total_runs": 10, "finished_runs": 3, "progress": 0.3}`, unknown))
+		is(http.StatusOK, body("Running", `{"total_runs": 10, "finished_runs": 3, "progress": 0.3}`,
+			`{"total": null, "running": 1, "completed": 2, "failed": 1, "cancelled": 1}, "records_completed": 4, "bytes_exported": 200`, unknown))
 
 	w.change(t, backfillID, func(b *batch.Backfill) {
 		b.Status, b.FinishedAt, b.TotalRecords, b.AdjustedStartAt = batch.BackfillCompleted, &start, new(int64(5)), new(start.Truncate(time.Hour))
@@ -54,6 +60,7 @@ func TestABackfillShowsEverything(t *testing.T) {
 	})
 	w.call(t, http.MethodGet, backfillsOf(id)+"/"+backfill, "").
 		is(http.StatusOK, body("Completed", `{"total_runs": 4, "finished_runs": 4, "progress": 1}`,
+			`{"total": 4, "running": 1, "completed": 2, "failed": 1, "cancelled": 1}, "records_completed": 4, "bytes_exported": 200`,
 			`"finished_at": "2026-05-06T07:08:09.123456Z", "total_records_count": 5, "adjusted_start_at": "2026-05-06T07:00:00Z"`))
 }
 

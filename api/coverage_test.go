@@ -96,6 +96,23 @@ func TestCoverageShowsWhatBecameOfEveryInterval(t *testing.T) {
 	}, got)
 }
 
+func TestCoverageKnowsEveryPause(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.export(t)
+	for range 2 { // an hour passes, the next one falls due in a pause
+		w.pass(time.Hour)
+		w.call(t, http.MethodPost, exports+"/"+id.String()+"/pause", "")
+		w.pass(time.Hour)
+		w.call(t, http.MethodPost, exports+"/"+id.String()+"/unpause", "")
+	}
+	w.pass(time.Hour)
+	require.Equal(t, map[string]string{
+		"2026-05-06T07:00:00Z": "missing", "2026-05-06T08:00:00Z": "paused", "2026-05-06T09:00:00Z": "missing",
+		"2026-05-06T10:00:00Z": "paused", "2026-05-06T11:00:00Z": "running",
+	}, w.call(t, http.MethodGet, coverageOf(id), "").statuses())
+}
+
 func TestCoverageIsReadInPages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -160,13 +177,14 @@ func TestFillStartsBackfillsOfExactlyTheGaps(t *testing.T) {
 	}
 	filled := w.send(t, request())
 	require.Equal(t, http.StatusOK, filled.Code, filled.Body.String())
-	require.Equal(t, "Started 2 backfills of 3 intervals.", filled.text("detail"))
+	require.Equal(t, "Backfills started: 2, for 3 intervals.", filled.text("detail"))
 	backfills := filled.json()["backfills"].([]any)
 	bounds := [][]any{{"2026-05-06T01:00:00Z", "2026-05-06T03:00:00Z", 2.0}, {"2026-05-06T05:00:00Z", "2026-05-06T06:00:00Z", 1.0}}
 	var started []string
 	for n, b := range backfills {
 		b := b.(map[string]any)
-		require.Equal(t, bounds[n], []any{b["start_at"], b["end_at"], b["intervals"]})
+		got := []any{b["start_at"], b["end_at"], b["intervals"]}
+		require.Equal(t, bounds[n], got)
 		started = append(started, "start backfill "+b["backfill_id"].(string))
 	}
 	require.Equal(t, started, w.temporal.take())
@@ -187,7 +205,7 @@ func TestFillLeavesOutWhatWasPausedUnlessItIsAskedFor(t *testing.T) {
 	fill := func(body string) answer { return w.call(t, http.MethodPost, coverageOf(id)+"/fill", body) }
 	require.Empty(t, fill("").json()["backfills"])
 	filled := fill(`{"include_paused": true}`)
-	require.Equal(t, "Started 1 backfills of 3 intervals.", filled.text("detail"))
+	require.Equal(t, "Backfills started: 1, for 3 intervals.", filled.text("detail"))
 	range0 := filled.json()["backfills"].([]any)[0].(map[string]any)
 	require.Equal(t, []any{"2026-05-06T07:00:00Z", "2026-05-06T10:00:00Z"}, []any{range0["start_at"], range0["end_at"]})
 }

@@ -157,6 +157,13 @@ func (f *form) integer(name string, need need) *int {
 	return &i
 }
 
+// integerWithin is integer with bounds for the document.
+func (f *form) integerWithin(name string, need need, least, most int) *int {
+	n := f.integer(name, need)
+	f.note(name, need, schema{"type": "integer", "minimum": least, "maximum": most})
+	return n
+}
+
 // boolean returns a bool; absent is false, and null is refused.
 func (f *form) boolean(name string) bool {
 	f.note(name, optional, schema{"type": "boolean"})

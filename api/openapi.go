@@ -21,6 +21,8 @@ type operation struct {
 	// status and answer are what success is answered with; a nil answer is sent as none.
 	status int
 	answer reflect.Type
+	// others are other statuses of success with their answers.
+	others map[int]reflect.Type
 	// query and body read everything that the handler reads; they are called to find out what that is.
 	query func(*params)
 	body  func(*form)
@@ -160,6 +162,9 @@ func describe(r route, alias bool) schema {
 	}
 	described["parameters"] = parameters
 	responses := schema{strconv.Itoa(o.status): success}
+	for status, answer := range o.others {
+		responses[strconv.Itoa(status)] = jsonAnswer(http.StatusText(status), schemaOf(answer))
+	}
 	for _, status := range failures {
 		responses[strconv.Itoa(status)] = jsonAnswer(http.StatusText(status), reference("Error"))
 	}
@@ -255,7 +260,7 @@ func (s *Server) runRoutes() []route {
 		backfills = exportPath + "/backfills"
 		backfill  = backfills + "/:backfill_id"
 	)
-	cancelled, backfillID := reflect.TypeFor[cancelledBody](), reflect.TypeFor[backfillIDBody]()
+	cancelled, backfillID, paused := reflect.TypeFor[cancelledBody](), reflect.TypeFor[backfillIDBody](), reflect.TypeFor[pausedBody]()
 	return []route{
 		{http.MethodGet, runs, auth.ScopeRead, s.listRuns, operation{
 			id: "runs_list", summary: "List runs", status: http.StatusOK, answer: reflect.TypeFor[cursorPage[runBody]](),
@@ -279,8 +284,9 @@ func (s *Server) runRoutes() []route {
 			query: func(p *params) { backfillOrderOf(p); p.text("cursor") },
 		}},
 		{http.MethodPost, backfills, auth.ScopeWrite, s.once(s.createBackfill), operation{
-			id: "backfills_create", summary: "Run a range of intervals", status: http.StatusCreated, answer: backfillID,
-			body: func(f *form) { boundsOf(f) }, once: true, example: exampleRange, links: linksOfBackfill,
+			id: "backfills_create", summary: "Run a range of intervals, or tell what that would do", status: http.StatusCreated, answer: backfillID,
+			body: func(f *form) { s.draftOfBackfill(f) }, once: true, example: exampleRange, links: linksOfBackfill,
+			others: map[int]reflect.Type{http.StatusOK: reflect.TypeFor[previewBody]()},
 		}},
 		{http.MethodPost, exportPath + "/backfill", auth.ScopeWrite, s.once(s.createBackfillOld), operation{
 			id: "backfills_create_old", summary: "Run a range of intervals; post to backfills instead", status: http.StatusOK, answer: backfillID,
@@ -288,6 +294,12 @@ func (s *Server) runRoutes() []route {
 		}},
 		{http.MethodGet, backfill, auth.ScopeRead, s.getBackfill, operation{
 			id: "backfills_get", summary: "Read a backfill and how far it is", status: http.StatusOK, answer: reflect.TypeFor[backfillBody](),
+		}},
+		{http.MethodPost, backfill + "/pause", auth.ScopeWrite, s.pauseBackfill, operation{
+			id: "backfills_pause", summary: "Let the runs of a backfill that are under way go on, and start no more", status: http.StatusOK, answer: paused,
+		}},
+		{http.MethodPost, backfill + "/resume", auth.ScopeWrite, s.resumeBackfill, operation{
+			id: "backfills_resume", summary: "Go on with a backfill that is paused", status: http.StatusOK, answer: paused,
 		}},
 		{http.MethodPost, backfill + "/cancel", auth.ScopeWrite, s.cancelBackfill, operation{
 			id: "backfills_cancel", summary: "Cancel a backfill and its runs", status: http.StatusOK, answer: cancelled,

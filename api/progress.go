@@ -19,7 +19,7 @@ func progressOf(b batch.Backfill, calendar *batch.Calendar, now time.Time) *prog
 	expected, known := expectedRuns(b, calendar, now)
 	if b.Status == batch.BackfillCompleted {
 		if !known {
-			expected = b.FinishedRuns
+			expected = b.Runs.Finished()
 		}
 		return &progressBody{TotalRuns: expected, FinishedRuns: expected, Progress: 1}
 	}
@@ -27,10 +27,10 @@ func progressOf(b batch.Backfill, calendar *batch.Calendar, now time.Time) *prog
 	if b.Status.Final() || !known || expected == 0 || openStart {
 		return nil
 	}
-	total := max(expected, b.FinishedRuns)
+	total := max(expected, b.Runs.Finished())
 	return &progressBody{
-		TotalRuns: total, FinishedRuns: b.FinishedRuns,
-		Progress: math.Round(10*float64(b.FinishedRuns)/float64(total)) / 10,
+		TotalRuns: total, FinishedRuns: b.Runs.Finished(),
+		Progress: math.Round(10*float64(b.Runs.Finished())/float64(total)) / 10,
 	}
 }
 

@@ -29,12 +29,12 @@ func TestProgress(t *testing.T) {
 		want     *progressBody
 	}{
 		"3 of 10": {
-			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, FinishedRuns: 3},
+			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, Runs: batch.Tally{Completed: 3}},
 			&hourly,
 			&progressBody{10, 3, 0.3},
 		},
 		"rounded to one decimal": {
-			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, TotalRuns: n(3), FinishedRuns: 2},
+			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, TotalRuns: n(3), Runs: batch.Tally{Completed: 2}},
 			&hourly,
 			&progressBody{3, 2, 0.7},
 		},
@@ -42,7 +42,7 @@ func TestProgress(t *testing.T) {
 			batch.Backfill{Status: batch.BackfillStarting, StartAt: &start, EndAt: &end}, &hourly, &progressBody{10, 0, 0},
 		},
 		"more finished than expected": {
-			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, FinishedRuns: 12},
+			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, Runs: batch.Tally{Completed: 12}},
 			&hourly,
 			&progressBody{12, 12, 1},
 		},
@@ -52,41 +52,41 @@ func TestProgress(t *testing.T) {
 			&progressBody{11, 0, 0},
 		},
 		"days when the clocks change": {
-			batch.Backfill{Status: batch.BackfillRunning, StartAt: &springForward, EndAt: new(daily.At(2026, 3, 30)), FinishedRuns: 1},
+			batch.Backfill{Status: batch.BackfillRunning, StartAt: &springForward, EndAt: new(daily.At(2026, 3, 30)), Runs: batch.Tally{Completed: 1}},
 			&daily,
 			&progressBody{2, 1, 0.5},
 		},
 		"what the backfill counted comes first": {
-			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, TotalRuns: n(4), FinishedRuns: 1},
+			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, TotalRuns: n(4), Runs: batch.Tally{Completed: 1}},
 			&hourly,
 			&progressBody{4, 1, 0.3},
 		},
 		"the adjusted start counts": {
-			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, AdjustedStartAt: new(start.Add(5 * time.Hour)), EndAt: &end, FinishedRuns: 1},
+			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, AdjustedStartAt: new(start.Add(5 * time.Hour)), EndAt: &end, Runs: batch.Tally{Completed: 1}},
 			&hourly, &progressBody{5, 1, 0.2},
 		},
 		"from the beginning with an adjusted start": {
-			batch.Backfill{Status: batch.BackfillRunning, AdjustedStartAt: &start, EndAt: &end, FinishedRuns: 5}, &hourly, &progressBody{10, 5, 0.5},
+			batch.Backfill{Status: batch.BackfillRunning, AdjustedStartAt: &start, EndAt: &end, Runs: batch.Tally{Completed: 5}}, &hourly, &progressBody{10, 5, 0.5},
 		},
 		"from the beginning without one": {
-			batch.Backfill{Status: batch.BackfillRunning, EndAt: &end, FinishedRuns: 5}, &hourly, nil,
+			batch.Backfill{Status: batch.BackfillRunning, EndAt: &end, Runs: batch.Tally{Completed: 5}}, &hourly, nil,
 		},
 		"completed": {
-			batch.Backfill{Status: batch.BackfillCompleted, StartAt: &start, EndAt: &end, FinishedRuns: 9}, &hourly, &progressBody{10, 10, 1},
+			batch.Backfill{Status: batch.BackfillCompleted, StartAt: &start, EndAt: &end, Runs: batch.Tally{Completed: 9}}, &hourly, &progressBody{10, 10, 1},
 		},
 		"completed and the export is gone": {
-			batch.Backfill{Status: batch.BackfillCompleted, StartAt: &start, EndAt: &end, FinishedRuns: 9}, nil, &progressBody{9, 9, 1},
+			batch.Backfill{Status: batch.BackfillCompleted, StartAt: &start, EndAt: &end, Runs: batch.Tally{Completed: 9}}, nil, &progressBody{9, 9, 1},
 		},
 		"running and the export is gone": {
-			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, FinishedRuns: 9}, nil, nil,
+			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, Runs: batch.Tally{Completed: 9}}, nil, nil,
 		},
-		"failed":    {batch.Backfill{Status: batch.BackfillFailed, StartAt: &start, EndAt: &end, FinishedRuns: 9}, &hourly, nil},
-		"cancelled": {batch.Backfill{Status: batch.BackfillCancelled, StartAt: &start, EndAt: &end, FinishedRuns: 9}, &hourly, nil},
+		"failed":    {batch.Backfill{Status: batch.BackfillFailed, StartAt: &start, EndAt: &end, Runs: batch.Tally{Completed: 9}}, &hourly, nil},
+		"cancelled": {batch.Backfill{Status: batch.BackfillCancelled, StartAt: &start, EndAt: &end, Runs: batch.Tally{Completed: 9}}, &hourly, nil},
 		"there are no rows": {
 			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, EndAt: &end, TotalRecords: n(0)}, &hourly, nil,
 		},
 		"without end, running: up to now": {
-			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, FinishedRuns: 10}, &hourly, &progressBody{20, 10, 0.5},
+			batch.Backfill{Status: batch.BackfillRunning, StartAt: &start, Runs: batch.Tally{Completed: 10}}, &hourly, &progressBody{20, 10, 0.5},
 		},
 		"without end, starting": {batch.Backfill{Status: batch.BackfillStarting, StartAt: &start}, &hourly, nil},
 		"a retry is one run, whatever the calendar": {
@@ -113,7 +113,7 @@ func TestProgressIsNeverBeyondItsBounds(t *testing.T) {
 		b := batch.Backfill{
 			Status:  rapid.SampledFrom([]batch.BackfillStatus{batch.BackfillRunning, batch.BackfillStarting, batch.BackfillCompleted}).Draw(t, "status"),
 			StartAt: at("start"), EndAt: at("end"), AdjustedStartAt: at("adjusted"), FinishedAt: at("finished"),
-			FinishedRuns: rapid.Int64Range(0, 1e6).Draw(t, "finished runs"),
+			Runs: batch.Tally{Completed: rapid.Int64Range(0, 1e6).Draw(t, "finished runs")},
 		}
 		p := progressOf(b, &hourly, time.Unix(4e9, 0))
 		if p == nil {

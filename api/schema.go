@@ -44,6 +44,8 @@ var bodyNames = map[reflect.Type]string{
 	reflect.TypeFor[runBody]():                  "Run",
 	reflect.TypeFor[backfillBody]():             "Backfill",
 	reflect.TypeFor[progressBody]():             "Progress",
+	reflect.TypeFor[tallyBody]():                "Tally",
+	reflect.TypeFor[previewBody]():              "BackfillPreview",
 	reflect.TypeFor[logBody]():                  "LogEntry",
 	reflect.TypeFor[countedPage[exportBody]]():  "BatchExportPage",
 	reflect.TypeFor[countedPage[logBody]]():     "LogPage",
@@ -75,6 +77,8 @@ func enumOf(t reflect.Type) []string {
 			batch.BackfillStarting, batch.BackfillRunning, batch.BackfillCompleted, batch.BackfillFailed,
 			batch.BackfillCancelled, batch.BackfillTerminated, batch.BackfillTimedOut,
 		})
+	case reflect.TypeFor[batch.BackfillOrder]():
+		return textsOf(batch.BackfillOrders)
 	case reflect.TypeFor[batch.CoverageStatus]():
 		return textsOf(batch.CoverageStatuses)
 	case reflect.TypeFor[batch.LogLevel]():

@@ -75,11 +75,15 @@ func newWorld(t *testing.T, changes ...func(*api.Server)) *world {
 	log := zap.NewNop()
 	reg := telemetry.NewRegistry()
 	runs := &app.Runs{Store: w.DB, Workflows: w.temporal, Logs: w.logs, Log: log, Now: w.clock}
-	backfills := &app.Backfills{Store: w.DB, Workflows: w.temporal, Runs: runs, Log: log, Now: w.clock, Limit: 5, Concurrency: 2}
+	plugins := destinations.NewRegistry(append(stores(), vault(), stream(), file.Plugin(file.Server{Root: t.TempDir()}))...)
+	backfills := &app.Backfills{
+		Store: w.DB, Workflows: w.temporal, Plugins: plugins, Runs: runs, Log: log, Now: w.clock,
+		Limit: 5, Concurrency: 2, MostConcurrency: 20,
+	}
 	runs.Backfills = backfills
 	w.server = &api.Server{
 		Exports: &app.Exports{
-			Store: w.DB, Schedules: w.temporal, Plugins: destinations.NewRegistry(append(stores(), vault(), file.Plugin(file.Server{Root: t.TempDir()}))...),
+			Store: w.DB, Schedules: w.temporal, Plugins: plugins,
 			Runs: runs, Backfills: backfills, Logs: w.logs, Log: log, Now: w.clock,
 		},
 		Runs: runs, Backfills: backfills, Coverage: &app.Coverage{Store: w.DB, Backfills: backfills, Now: w.clock},
@@ -290,6 +294,11 @@ func vault() destinations.Plugin {
 	return destinations.Define(destinations.Definition[vaultConfig]{Type: "Vault", Guarantee: destinations.ExactlyOnce})
 }
 
+// stream describes one whose backfills may have no end.
+func stream() destinations.Plugin {
+	return destinations.Define(destinations.Definition[vaultConfig]{Type: "Stream", Guarantee: destinations.AtLeastOnce, Endless: true})
+}
+
 // temporal records what it was asked for.
 type temporal struct {
 	mu     sync.Mutex
@@ -331,6 +340,10 @@ func (f *temporal) StartBackfill(_ context.Context, b batch.Backfill) error {
 
 func (f *temporal) CancelBackfill(_ context.Context, b batch.Backfill) error {
 	return f.record("cancel backfill " + b.ID.String())
+}
+
+func (f *temporal) SteerBackfill(_ context.Context, b batch.Backfill) error {
+	return f.record("steer backfill " + b.ID.String())
 }
 
 // journal keeps the lines that customers would see.

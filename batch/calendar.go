@@ -162,6 +162,20 @@ func (c Calendar) Within(start, end time.Time) iter.Seq[Interval] {
 	}
 }
 
+// Backwards yields what Within yields, newest first.
+func (c Calendar) Backwards(start, end time.Time) iter.Seq[Interval] {
+	return func(yield func(Interval) bool) {
+		first := c.Ceil(start)
+		for to := c.Floor(end); to.After(first); {
+			i := c.Before(to)
+			if i.Start.Before(first) || !yield(i) {
+				return
+			}
+			to = i.Start
+		}
+	}
+}
+
 // Count returns how many intervals Within yields.
 func (c Calendar) Count(start, end time.Time) int64 {
 	if !c.frequency.InLocalTime() {

@@ -27,6 +27,7 @@ const (
 	CodeCancelled         Code = "cancelled"           // somebody cancelled the run
 	CodeDeleted           Code = "export_deleted"      // the export was deleted while the run was under way
 	CodeDestinationClosed Code = "destination_refused" // the server does not allow this destination
+	CodeOverlap           Code = "overlaps_delivery"   // the time was delivered with intervals of another length
 )
 
 // A Fault says who must act on a failure.
@@ -70,6 +71,7 @@ var faults = map[Code]Fault{
 	CodeCancelled:         Customers,
 	CodeDeleted:           Customers,
 	CodeDestinationClosed: Customers,
+	CodeOverlap:           Customers,
 }
 
 // Codes returns every code with its fault.

@@ -61,36 +61,6 @@ func WorkflowID(export uuid.UUID, end time.Time) string {
 	return export.String() + "-" + end.UTC().Format("2006-01-02T15:04:05Z")
 }
 
-// A Backfill is a request to run a range of intervals; a retry is a backfill of one with explicit bounds.
-type Backfill struct {
-	ID       uuid.UUID
-	ExportID uuid.UUID
-	TeamID   int64
-
-	StartAt         *time.Time // nil = from the earliest row
-	EndAt           *time.Time
-	AdjustedStartAt *time.Time // later than StartAt when the data begin later
-	// Retry marks a backfill of exactly [StartAt, EndAt) that ignores the calendar.
-	Retry bool
-
-	Status BackfillStatus
-	// Concurrency is how many intervals may run at once.
-	Concurrency int
-
-	TotalRuns    *int64 // expected number of runs; nil = not known yet
-	FinishedRuns int64
-	TotalRecords *int64
-
-	CreatedAt     time.Time
-	FinishedAt    *time.Time
-	LastUpdatedAt time.Time
-}
-
-// BackfillWorkflowID is the fixed id of a backfill's workflow.
-func BackfillWorkflowID(export, backfill uuid.UUID) string {
-	return export.String() + "-Backfill-" + backfill.String()
-}
-
 // A Delivery is what our database knows of the one visible copy of an interval.
 type Delivery struct {
 	ExportID    uuid.UUID
@@ -103,6 +73,9 @@ type Delivery struct {
 	Objects     []Object // in order; empty for tables and for intervals without rows
 	Manifest    string   // key of the manifest; empty = none
 	CommittedAt time.Time
+	// SupersededAt is when a run of another length took its place: it counts as delivered no more, but its files may
+	// still be visible. Nil = it counts.
+	SupersededAt *time.Time
 }
 
 // An Object is one file of a delivery.

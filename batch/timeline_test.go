@@ -73,9 +73,8 @@ func TestATimelineTilesTimeWhateverChanges(t *testing.T) {
 			return plain(t, rapid.SampledFrom(frequencies).Draw(t, label), rapid.SampledFrom(zones).Draw(t, label+" zone"))
 		}
 		timeline, at := batch.NewTimeline(any("first")), origin
-		for n := range rapid.IntRange(0, 5).Draw(t, "changes") {
+		for range rapid.IntRange(0, 5).Draw(t, "changes") {
 			at = at.Add(time.Duration(rapid.IntRange(0, 20*24*60).Draw(t, "minutes")) * time.Minute)
-			_ = n
 			timeline = timeline.Change(at, any("next"))
 		}
 		start := origin.Add(time.Duration(rapid.IntRange(-10_000, 100_000).Draw(t, "start")) * time.Minute)

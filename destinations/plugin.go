@@ -18,6 +18,8 @@ type Definition[C any] struct {
 	Name string
 	// Guarantee is what a reader can rely on.
 	Guarantee Guarantee
+	// Endless says that a backfill may have no end: it catches up with the clock and unpauses the export.
+	Endless bool
 	// Settle decides on settings that depend on how the stored ones came about, before types are looked at: it may
 	// change merged, which is sent laid over stored; stored is nil when there is nothing yet. nil = no such settings.
 	Settle func(sent, stored, merged map[string]any) error
@@ -58,6 +60,7 @@ type Plugin struct {
 	Type      string
 	Name      string
 	Guarantee Guarantee
+	Endless   bool
 
 	fields    []Field
 	steps     []Step
@@ -92,7 +95,7 @@ func Define[C any](d Definition[C]) Plugin {
 		}
 		return c, fill(reflect.ValueOf(&c).Elem(), fields, typed)
 	}
-	p := Plugin{Type: d.Type, Name: d.Name, Guarantee: d.Guarantee, steps: d.Steps, settle: d.Settle}
+	p := Plugin{Type: d.Type, Name: d.Name, Guarantee: d.Guarantee, Endless: d.Endless, steps: d.Steps, settle: d.Settle}
 	p.fields = append(slices.Clone(fields), commonFields()...)
 	p.validate = func(config map[string]any) error {
 		c, err := decode(config)

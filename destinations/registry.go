@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"tranche/batch"
+	"tranche/query"
 )
 
 // A Registry knows the kinds of destination that a process serves.
@@ -27,6 +30,12 @@ func NewRegistry(plugins ...Plugin) *Registry {
 func (r *Registry) Plugin(kind string) (Plugin, bool) {
 	p, ok := r.plugins[kind]
 	return p, ok
+}
+
+// Rows is the query for the rows that the export wants of an interval, without columns.
+func (r *Registry) Rows(e batch.Export, i batch.Interval) query.Query {
+	include, exclude := r.plugins[e.Destination.Type].Events(e.Destination.Config)
+	return query.Query{TeamID: e.TeamID, Model: e.Model, Interval: i, IncludeEvents: include, ExcludeEvents: exclude}
 }
 
 // Types returns every type, sorted.

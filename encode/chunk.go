@@ -34,6 +34,7 @@ type pages struct {
 	raw          int // bytes of pages that were handed on
 	paged, coded int // bytes of pages that are compressed, in the whole file, before and after
 	trial        float64
+	tried        int // bytes of the values in the trial
 }
 
 func (p *pages) shared() *pages { return p }
@@ -66,7 +67,7 @@ func (p *pages) flush() error {
 const (
 	// columnGuess is how much shorter a column is expected to get while there is little of it.
 	columnGuess = 0.5
-	// trialBytes is when that is tried out, if there is no whole page.
+	// trialBytes is when that is tried out while there is no whole page, and again with four times as much.
 	trialBytes = 64 << 10
 )
 
@@ -79,7 +80,8 @@ func (p *pages) size() int64 {
 	if p.open != nil {
 		values := p.open.body[levelRoom:]
 		raw += len(values)
-		if p.paged == 0 && p.trial == 0 && len(values) >= trialBytes {
+		if p.paged == 0 && len(values) >= max(trialBytes, 4*p.tried) {
+			p.tried = len(values)
 			p.trial = float64(len(p.file.codec.compress(nil, values))) / float64(len(values))
 		}
 	}
@@ -221,12 +223,13 @@ func (c *textChunk) addNumber(v []byte) error {
 	return nil
 }
 
-// unnumber puts the values of the open page in the place of their numbers.
+// unnumber puts the values of the open page in the place of their numbers. No other page has any.
 func (c *textChunk) unnumber() {
 	for _, n := range c.numbers {
 		c.open.body = append(c.open.body, c.dictionary.value(n)...)
 	}
 	c.numbers = c.numbers[:0]
+	c.dictionary.clear()
 }
 
 // flush hands the open page on.

@@ -42,6 +42,7 @@ type parquetFile struct {
 	groups int
 	rows   int   // in the open group
 	raw    int64 // bytes in the open group, before they are encoded
+	err    error // of a page; it stays
 }
 
 func newParquet(w io.Writer, from *arrow.Schema, c Compression) (*parquetFile, error) {
@@ -227,8 +228,8 @@ func (e *parquetFile) put(parts ...[]byte) error {
 
 // endGroup writes the open row group, if it has rows.
 func (e *parquetFile) endGroup() error {
-	if e.rows == 0 {
-		return nil
+	if e.rows == 0 || e.err != nil {
+		return e.err
 	}
 	bounds := make([]bound, len(e.chunks))
 	for i, c := range e.chunks {
@@ -303,9 +304,14 @@ func (e *parquetFile) Discard() { e.press.discard() }
 func (e *parquetFile) Size() int64 {
 	size := e.written.n
 	for _, c := range e.chunks {
-		if c != nil {
-			size += c.shared().size()
+		if c == nil {
+			continue
 		}
+		p := c.shared()
+		if p.paged == 0 && len(p.done) > 0 && e.err == nil {
+			e.err = e.press.drain(0) // the first page of a column tells how short it gets
+		}
+		size += p.size()
 	}
 	if e.others != nil {
 		size += e.others.size()

@@ -27,13 +27,14 @@ type Source interface {
 	Open(ctx context.Context, q query.Query, s Split) (array.RecordReader, error)
 	// Count returns how many rows Open would deliver over all splits, with the same deduplication.
 	Count(ctx context.Context, q query.Query) (int64, error)
-	// Earliest returns the ingestion time of the earliest row of the team's whole model; false = it has none.
-	Earliest(ctx context.Context, teamID int64, model batch.Model) (time.Time, bool, error)
+	// Earliest returns the time of the earliest row of the whole model of the query's team, by the time that the query
+	// chooses rows by; false = it has none. Nothing else of the query counts.
+	Earliest(ctx context.Context, q query.Query) (time.Time, bool, error)
 	// Close releases the connections.
 	Close() error
 }
 
-// A Split is a part of an interval that can be read on its own: the rows whose ingestion time lies in Range.
+// A Split is a part of an interval that can be read on its own: the rows whose time lies in Range.
 // Splits are saved in our database.
 type Split struct {
 	Number int            `json:"number"` // from 0

@@ -21,8 +21,16 @@ type backfillRow struct {
 	EndAt           *time.Time
 	AdjustedStartAt *time.Time
 	Retry           bool
-	Status          string
+	Direction       string
 	Concurrency     int
+	SkipDelivered   bool
+	Replaces        bool
+	Status          string
+	PausedAt        *time.Time
+	Steering        int64
+	Steered         int64
+	CaughtUpAt      *time.Time
+	LatestError     string
 	TotalRuns       *int64
 	TotalRecords    *int64
 	CreatedAt       time.Time `gorm:"autoCreateTime:false"`
@@ -33,24 +41,29 @@ type backfillRow struct {
 // TableName names the table for GORM.
 func (backfillRow) TableName() string { return "backfills" }
 
-// backfillRowOf maps a backfill to its row. FinishedRuns is counted, not stored.
+// backfillRowOf maps a backfill to its row. Runs are counted, not stored.
 func backfillRowOf(b batch.Backfill) backfillRow {
 	return backfillRow{
 		ID: b.ID, ExportID: b.ExportID, TeamID: b.TeamID,
 		StartAt: fromBeginning(b.StartAt), EndAt: utcOrNil(b.EndAt), AdjustedStartAt: utcOrNil(b.AdjustedStartAt),
-		Retry: b.Retry, Status: string(b.Status), Concurrency: b.Concurrency,
+		Retry: b.Retry, Direction: string(b.Order), Concurrency: b.Concurrency, SkipDelivered: b.SkipDelivered, Replaces: b.Replace,
+		Status: string(b.Status), PausedAt: utcOrNil(b.PausedAt), Steering: b.Steering, Steered: b.Steered,
+		CaughtUpAt: utcOrNil(b.CaughtUpAt), LatestError: clean(b.LatestError),
 		TotalRuns: b.TotalRuns, TotalRecords: b.TotalRecords,
 		CreatedAt: utc(b.CreatedAt), FinishedAt: utcOrNil(b.FinishedAt), LastUpdatedAt: utc(b.LastUpdatedAt),
 	}
 }
 
-// backfillOf maps a row, and the number of its runs that are finished, to its backfill.
-func backfillOf(r backfillRow, finishedRuns int64) batch.Backfill {
+// backfillOf maps a row, and the tally of its runs, to its backfill.
+func backfillOf(r backfillRow, runs batch.Tally) batch.Backfill {
 	b := batch.Backfill{
 		ID: r.ID, ExportID: r.ExportID, TeamID: r.TeamID,
 		EndAt: utcOrNil(r.EndAt), AdjustedStartAt: utcOrNil(r.AdjustedStartAt),
-		Retry: r.Retry, Status: batch.BackfillStatus(r.Status), Concurrency: r.Concurrency,
-		TotalRuns: r.TotalRuns, FinishedRuns: finishedRuns, TotalRecords: r.TotalRecords,
+		Retry: r.Retry, Order: batch.BackfillOrder(r.Direction), Concurrency: r.Concurrency,
+		SkipDelivered: r.SkipDelivered, Replace: r.Replaces,
+		Status: batch.BackfillStatus(r.Status), PausedAt: utcOrNil(r.PausedAt), Steering: r.Steering, Steered: r.Steered,
+		CaughtUpAt: utcOrNil(r.CaughtUpAt), LatestError: r.LatestError,
+		TotalRuns: r.TotalRuns, Runs: runs, TotalRecords: r.TotalRecords,
 		CreatedAt: utc(r.CreatedAt), FinishedAt: utcOrNil(r.FinishedAt), LastUpdatedAt: utc(r.LastUpdatedAt),
 	}
 	if start := utc(r.StartAt); !start.IsZero() {
@@ -68,9 +81,8 @@ func (db *DB) CreateBackfill(ctx context.Context, b batch.Backfill, limit int) e
 		if err := db.lockName(tx, fmt.Sprintf("tranche.backfills.%d", b.TeamID)); err != nil {
 			return err
 		}
-		var running, same int64
 		if !b.Retry {
-			err := tx.Model(&backfillRow{}).Where("team_id = ? AND NOT retry AND "+open, b.TeamID).Count(&running).Error
+			running, err := countOpen(tx, b.TeamID)
 			if err != nil {
 				return err
 			}
@@ -78,6 +90,7 @@ func (db *DB) CreateBackfill(ctx context.Context, b batch.Backfill, limit int) e
 				return batch.ErrTooManyBackfills
 			}
 		}
+		var same int64
 		err := tx.Model(&backfillRow{}).Where("team_id = ? AND export_id = ? AND "+open, b.TeamID, b.ExportID).
 			Where("start_at = ? AND end_at IS NOT DISTINCT FROM ?", row.StartAt, row.EndAt).Count(&same).Error
 		if err != nil {
@@ -105,26 +118,26 @@ func (db *DB) oneBackfill(ctx context.Context, condition string, args ...any) (b
 	if err := db.reading(ctx).Where(condition, args...).Take(&row).Error; err != nil {
 		return batch.Backfill{}, classify("read backfill", err)
 	}
-	backfills, err := db.withFinishedRuns(ctx, []backfillRow{row})
+	backfills, err := db.withRuns(ctx, []backfillRow{row})
 	if err != nil {
 		return batch.Backfill{}, err
 	}
 	return backfills[0], nil
 }
 
-// withFinishedRuns maps rows to backfills and counts their finished runs.
-func (db *DB) withFinishedRuns(ctx context.Context, rows []backfillRow) ([]batch.Backfill, error) {
+// withRuns maps rows to backfills and counts their runs.
+func (db *DB) withRuns(ctx context.Context, rows []backfillRow) ([]batch.Backfill, error) {
 	ids := make([]uuid.UUID, len(rows))
 	for i, row := range rows {
 		ids[i] = row.ID
 	}
-	finished, err := db.CountFinishedRuns(ctx, ids)
+	tallies, err := db.tallies(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
 	backfills := make([]batch.Backfill, len(rows))
 	for i, row := range rows {
-		backfills[i] = backfillOf(row, finished[row.ID])
+		backfills[i] = backfillOf(row, tallies[row.ID])
 	}
 	return backfills, nil
 }
@@ -140,16 +153,16 @@ func (db *DB) ListBackfills(ctx context.Context, f batch.BackfillFilter) ([]batc
 	if err := behind(f.After, query, column, f.Desc).Limit(limited(f.Limit)).Find(&rows).Error; err != nil {
 		return nil, classify("list backfills", err)
 	}
-	return db.withFinishedRuns(ctx, rows)
+	return db.withRuns(ctx, rows)
 }
 
 // UpdateBackfill changes a backfill under a lock. LastUpdatedAt becomes now, unless change returns batch.ErrUnchanged:
 // then nothing is written. Change must not use the database and may be called more than once. What it makes of
-// FinishedRuns is not stored. A final status never changes: trying is an error with batch.CodeSuperseded.
+// Runs is not stored. A final status never changes: trying is an error with batch.CodeSuperseded.
 func (db *DB) UpdateBackfill(
 	ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error,
 ) (batch.Backfill, error) {
-	finished, err := db.CountFinishedRuns(ctx, []uuid.UUID{id})
+	tallies, err := db.tallies(ctx, []uuid.UUID{id})
 	if err != nil {
 		return batch.Backfill{}, err
 	}
@@ -159,7 +172,7 @@ func (db *DB) UpdateBackfill(
 		if err := forUpdate(tx).Where("id = ?", id).Take(&row).Error; err != nil {
 			return err
 		}
-		before, after := backfillOf(row, finished[id]), backfillOf(row, finished[id])
+		before, after := backfillOf(row, tallies[id]), backfillOf(row, tallies[id])
 		if err := change(&after); errors.Is(err, batch.ErrUnchanged) {
 			updated = before
 			return nil
@@ -172,13 +185,18 @@ func (db *DB) UpdateBackfill(
 		after.ID, after.ExportID, after.TeamID = before.ID, before.ExportID, before.TeamID
 		after.CreatedAt, after.LastUpdatedAt = before.CreatedAt, db.instant()
 		row = backfillRowOf(after)
-		updated = backfillOf(row, finished[id])
+		updated = backfillOf(row, tallies[id])
 		return tx.Select("*").Updates(&row).Error
 	})
 	if err != nil {
 		return batch.Backfill{}, err
 	}
 	return updated, nil
+}
+
+func countOpen(tx *gorm.DB, teamID int64) (n int64, err error) {
+	err = tx.Model(&backfillRow{}).Where("team_id = ? AND NOT retry AND "+open, teamID).Count(&n).Error
+	return n, err
 }
 
 // OpenBackfills pages through the backfills that are under way, by id, from behind after.
@@ -197,5 +215,5 @@ func (db *DB) openBackfills(ctx context.Context, limit int, condition string, ar
 	if err != nil {
 		return nil, classify("list open backfills", err)
 	}
-	return db.withFinishedRuns(ctx, rows)
+	return db.withRuns(ctx, rows)
 }

@@ -204,7 +204,7 @@ func TestABackfillIsUpdated(t *testing.T) {
 		require.NoError(t, err)
 		want := b
 		want.Status, want.TotalRecords, want.FinishedAt = batch.BackfillFailed, ptr(int64(7)), &now
-		want.LastUpdatedAt, want.FinishedRuns = now, 1
+		want.LastUpdatedAt, want.Runs = now, batch.Tally{Completed: 1, Rows: 1}
 		require.Equal(t, want, updated)
 		returned, err := db.UpdateBackfill(t.Context(), b.ID, func(*batch.Backfill) error { return batch.ErrUnchanged })
 		require.NoError(t, err)
@@ -279,11 +279,9 @@ func TestWhatABackfillDelivered(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []batch.Interval{storagetest.Hour(2)}, later)
 
-		counts, err := db.CountFinishedRuns(t.Context(), []uuid.UUID{b.ID, uuid.New()})
-		require.NoError(t, err)
-		require.Equal(t, map[uuid.UUID]int64{b.ID: 3}, counts)
 		list, err := db.ListBackfills(t.Context(), batch.BackfillFilter{TeamID: 1, ExportID: e.ID})
 		require.NoError(t, err)
-		require.Equal(t, int64(3), list[0].FinishedRuns)
+		require.Equal(t, batch.Tally{Open: 1, Completed: 2, Failed: 1, Cancelled: 1, Rows: 1 << 40}, list[0].Runs)
+		require.EqualValues(t, 3, list[0].Runs.Finished())
 	})
 }

@@ -17,9 +17,9 @@ const longest = 16 * 24 * time.Hour
 // end whenever. Each half is a range of an index.
 const (
 	deliveriesWithin = `SELECT export_id, interval_start, interval_end, run_id, generation, token, rows, bytes, manifest, committed_at
-	FROM deliveries WHERE export_id = ? AND interval_end > ? AND interval_end <= ? AND interval_start < ?
+	FROM deliveries WHERE superseded_at IS NULL AND export_id = ? AND interval_end > ? AND interval_end <= ? AND interval_start < ?
 UNION ALL SELECT export_id, interval_start, interval_end, run_id, generation, token, rows, bytes, manifest, committed_at
-	FROM deliveries WHERE export_id = ? AND interval_start = ? AND interval_end > ?`
+	FROM deliveries WHERE superseded_at IS NULL AND export_id = ? AND interval_start = ? AND interval_end > ?`
 	runsWithin = `SELECT * FROM (
 	SELECT *, row_number() OVER (PARTITION BY interval_start, interval_end ORDER BY created_at DESC, id DESC) AS place FROM (
 		SELECT * FROM runs WHERE export_id = ? AND interval_end > ? AND interval_end <= ? AND interval_start < ?
@@ -63,7 +63,7 @@ func (db *DB) RunsWithin(ctx context.Context, exportID uuid.UUID, within batch.I
 func (db *DB) VoidWithin(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Interval, error) {
 	var rows []backfillRow
 	err := db.reading(ctx).Where("export_id = ? AND NOT retry AND status IN ('Completed', 'Failed')", exportID).
-		Where("start_at < ? AND (total_runs = 0 AND end_at > ? OR adjusted_start_at > ?)",
+		Where("start_at < ? AND (total_runs = 0 AND NOT skip_delivered AND end_at > ? OR adjusted_start_at > ?)",
 			utc(within.End), utc(within.Start), utc(within.Start)).Find(&rows).Error
 	if err != nil {
 		return nil, classify("list void ranges", err)
@@ -71,7 +71,7 @@ func (db *DB) VoidWithin(ctx context.Context, exportID uuid.UUID, within batch.I
 	void := make([]batch.Interval, len(rows))
 	for n, row := range rows {
 		until := row.AdjustedStartAt
-		if row.TotalRuns != nil && *row.TotalRuns == 0 {
+		if row.TotalRuns != nil && *row.TotalRuns == 0 && !row.SkipDelivered && row.EndAt != nil {
 			until = row.EndAt
 		}
 		void[n] = interval(row.StartAt, *until)
@@ -102,7 +102,7 @@ func (db *DB) CalendarChanges(ctx context.Context, exportID uuid.UUID) ([]batch.
 // FirstDelivered returns the end of the export's earliest delivered interval; nil = there is none.
 func (db *DB) FirstDelivered(ctx context.Context, exportID uuid.UUID) (*time.Time, error) {
 	var rows []deliveryRow
-	err := db.reading(ctx).Select("interval_end").Where("export_id = ?", exportID).
+	err := db.reading(ctx).Select("interval_end").Where("export_id = ? AND superseded_at IS NULL", exportID).
 		Order("interval_end").Limit(1).Find(&rows).Error
 	if err != nil || len(rows) == 0 {
 		return nil, classify("read first delivery", err)

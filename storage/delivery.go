@@ -26,6 +26,7 @@ type deliveryRow struct {
 	Objects       string // JSON
 	Manifest      string
 	CommittedAt   time.Time
+	SupersededAt  *time.Time
 }
 
 // TableName names the table for GORM.
@@ -40,7 +41,7 @@ func deliveryRowOf(d batch.Delivery) (deliveryRow, error) {
 	return deliveryRow{
 		ExportID: d.ExportID, IntervalStart: utc(d.Interval.Start), IntervalEnd: utc(d.Interval.End),
 		RunID: d.RunID, Generation: d.Generation, Token: d.Token, Rows: d.Rows, Bytes: d.Bytes,
-		Objects: string(objects), Manifest: d.Manifest, CommittedAt: utc(d.CommittedAt),
+		Objects: string(objects), Manifest: d.Manifest, CommittedAt: utc(d.CommittedAt), SupersededAt: utcOrNil(d.SupersededAt),
 	}, nil
 }
 
@@ -56,14 +57,14 @@ func deliveryOf(r deliveryRow) (batch.Delivery, error) {
 	return batch.Delivery{
 		ExportID: r.ExportID, Interval: interval(r.IntervalStart, r.IntervalEnd),
 		RunID: r.RunID, Generation: r.Generation, Token: r.Token, Rows: r.Rows, Bytes: r.Bytes,
-		Objects: objects, Manifest: r.Manifest, CommittedAt: utc(r.CommittedAt),
+		Objects: objects, Manifest: r.Manifest, CommittedAt: utc(r.CommittedAt), SupersededAt: utcOrNil(r.SupersededAt),
 	}, nil
 }
 
 // Delivery returns what is delivered for exactly this interval; nil = nothing.
 func (db *DB) Delivery(ctx context.Context, exportID uuid.UUID, i batch.Interval) (*batch.Delivery, error) {
 	var rows []deliveryRow
-	err := db.reading(ctx).Where("export_id = ? AND interval_end = ? AND interval_start = ?",
+	err := db.reading(ctx).Where("export_id = ? AND interval_end = ? AND interval_start = ? AND superseded_at IS NULL",
 		exportID, utc(i.End), utc(i.Start)).Find(&rows).Error
 	if err != nil || len(rows) == 0 {
 		return nil, classify("read delivery", err)
@@ -77,9 +78,12 @@ func (db *DB) Delivery(ctx context.Context, exportID uuid.UUID, i batch.Interval
 
 // Deliveries returns an export's deliveries whose interval overlaps [start, end), ordered by interval.
 func (db *DB) Deliveries(ctx context.Context, exportID uuid.UUID, start, end time.Time) ([]batch.Delivery, error) {
+	return db.deliveries(ctx, "export_id = ? AND interval_start < ? AND interval_end > ? AND superseded_at IS NULL", exportID, utc(end), utc(start))
+}
+
+func (db *DB) deliveries(ctx context.Context, condition string, args ...any) ([]batch.Delivery, error) {
 	var rows []deliveryRow
-	err := db.reading(ctx).Where("export_id = ? AND interval_start < ? AND interval_end > ?", exportID, utc(end), utc(start)).
-		Order("interval_start, interval_end").Find(&rows).Error
+	err := db.reading(ctx).Where(condition, args...).Order("interval_start, interval_end").Find(&rows).Error
 	if err != nil {
 		return nil, classify("list deliveries", err)
 	}
@@ -116,7 +120,7 @@ func (db *DB) RecordDelivery(ctx context.Context, d batch.Delivery) error {
 		result := tx.Clauses(clause.OnConflict{
 			Columns: []clause.Column{{Name: "export_id"}, {Name: "interval_end"}, {Name: "interval_start"}},
 			DoUpdates: clause.AssignmentColumns([]string{
-				"run_id", "generation", "token", "rows", "bytes", "objects", "manifest", "committed_at",
+				"run_id", "generation", "token", "rows", "bytes", "objects", "manifest", "committed_at", "superseded_at",
 			}),
 			Where: clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "deliveries.token <= excluded.token"}}},
 		}).Create(&row)

@@ -22,7 +22,6 @@ import (
 func (db *DB) Fence(
 	ctx context.Context, exportID uuid.UUID, i batch.Interval, token int64, keepRun uuid.UUID, keepGeneration int,
 ) ([]destinations.Journaled, error) {
-	const overlaps = "export_id = ? AND interval_start < ? AND interval_end > ?"
 	start, end := utc(i.Start), utc(i.End)
 	var rows []refRow
 	err := db.transact(ctx, "fence", func(tx *gorm.DB) error {
@@ -31,7 +30,7 @@ func (db *DB) Fence(
 		}
 		// Who records holds its run's lock: after this, all that was recorded is seen, and nothing more comes.
 		var runs []runRow
-		err := forUpdate(tx).Select("id").Where(overlaps, exportID, end, start).
+		err := forUpdate(tx).Select("id").Where(overlapping, exportID, end, start).
 			Where("id IN (SELECT run_id FROM plans WHERE NOT fenced UNION ALL SELECT ?)", keepRun).
 			Order("id").Find(&runs).Error // in order, so that two fences cannot wait for each other
 		if err != nil {
@@ -48,7 +47,7 @@ func (db *DB) Fence(
 			}
 		}
 		rows = nil
-		return tx.Where(overlaps, exportID, end, start).
+		return tx.Where(overlapping, exportID, end, start).
 			Where("NOT (run_id = ? AND generation = ?)", keepRun, keepGeneration).Order("id").Find(&rows).Error
 	})
 	if err != nil {

@@ -113,8 +113,8 @@ func TestMappingsForgetNothing(t *testing.T) {
 	t.Run("backfill", func(t *testing.T) {
 		t.Parallel()
 		requireRoundTrip(t,
-			func(b batch.Backfill) (countedRow, error) { return countedRow{backfillRowOf(b), b.FinishedRuns}, nil },
-			func(r countedRow) (batch.Backfill, error) { return backfillOf(r.Row, r.FinishedRuns), nil })
+			func(b batch.Backfill) (countedRow, error) { return countedRow{backfillRowOf(b), b.Runs}, nil },
+			func(r countedRow) (batch.Backfill, error) { return backfillOf(r.Row, r.Runs), nil })
 		requireFilled(t, backfillRowOf(filled[batch.Backfill](t)))
 	})
 	t.Run("span", func(t *testing.T) {
@@ -156,8 +156,8 @@ func TestMappingsForgetNothing(t *testing.T) {
 
 // countedRow is a backfill's row beside what is counted.
 type countedRow struct {
-	Row          backfillRow
-	FinishedRuns int64
+	Row  backfillRow
+	Runs batch.Tally
 }
 
 func TestTextIsMadeStorable(t *testing.T) {

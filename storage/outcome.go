@@ -12,26 +12,43 @@ import (
 // idBatch is the number of ids that one query asks for.
 const idBatch = 1000
 
-// CountFinishedRuns counts the runs of each backfill that are Completed or Failed.
-func (db *DB) CountFinishedRuns(ctx context.Context, backfillIDs []uuid.UUID) (map[uuid.UUID]int64, error) {
-	finished := make(map[uuid.UUID]int64, len(backfillIDs))
+// tallies counts the runs of each backfill by how they stand.
+func (db *DB) tallies(ctx context.Context, backfillIDs []uuid.UUID) (map[uuid.UUID]batch.Tally, error) {
+	tallies := make(map[uuid.UUID]batch.Tally, len(backfillIDs))
 	for from := 0; from < len(backfillIDs); from += idBatch {
-		var counts []struct {
-			BackfillID uuid.UUID
-			Runs       int64
+		var groups []struct {
+			BackfillID  uuid.UUID
+			Status      batch.RunStatus
+			Runs        int64
+			Rows, Bytes int64
 		}
-		err := db.reading(ctx).Raw(`SELECT backfill_id, COUNT(*) AS runs FROM runs
-			WHERE backfill_id IN ? AND status IN ? GROUP BY backfill_id`,
-			backfillIDs[from:min(from+idBatch, len(backfillIDs))],
-			[]batch.RunStatus{batch.RunCompleted, batch.RunFailed}).Scan(&counts).Error
+		err := db.reading(ctx).Raw(`SELECT backfill_id, status, COUNT(*) AS runs,
+				CAST(COALESCE(SUM(rows_completed), 0) AS bigint) AS rows, CAST(COALESCE(SUM(bytes), 0) AS bigint) AS bytes
+			FROM runs WHERE backfill_id IN ? GROUP BY backfill_id, status`,
+			backfillIDs[from:min(from+idBatch, len(backfillIDs))]).Scan(&groups).Error
 		if err != nil {
-			return nil, classify("count finished runs", err)
+			return nil, classify("count runs", err)
 		}
-		for _, c := range counts {
-			finished[c.BackfillID] = c.Runs
+		for _, g := range groups {
+			tallies[g.BackfillID] = counted(tallies[g.BackfillID], g.Status, g.Runs, g.Rows, g.Bytes)
 		}
 	}
-	return finished, nil
+	return tallies, nil
+}
+
+// counted adds runs of one status to the tally.
+func counted(t batch.Tally, status batch.RunStatus, runs, rows, bytes int64) batch.Tally {
+	switch status {
+	case batch.RunStarting, batch.RunRunning:
+		t.Open += runs
+	case batch.RunCompleted:
+		t.Completed, t.Rows, t.Bytes = t.Completed+runs, t.Rows+rows, t.Bytes+bytes
+	case batch.RunCancelled:
+		t.Cancelled += runs
+	case batch.RunFailed, batch.RunFailedRetryable, batch.RunFailedBilling, batch.RunContinuedAsNew, batch.RunTerminated, batch.RunTimedOut:
+		t.Failed += runs
+	}
+	return t
 }
 
 // BackfillRecords sums the rows that the backfill's completed runs handled, delivered or not.
@@ -45,8 +62,8 @@ func (db *DB) BackfillRecords(ctx context.Context, id uuid.UUID) (int64, error) 
 // DeliveredSince returns the bounds, in order, of the intervals within a range that were delivered at the time or later.
 func (db *DB) DeliveredSince(ctx context.Context, exportID uuid.UUID, within batch.Interval, since time.Time) ([]batch.Interval, error) {
 	var rows []struct{ IntervalStart, IntervalEnd time.Time }
-	err := db.reading(ctx).Raw(`SELECT interval_start, interval_end FROM deliveries
-		WHERE export_id = ? AND interval_end > ? AND interval_end <= ? AND committed_at >= ? ORDER BY interval_end, interval_start`,
+	err := db.reading(ctx).Raw(`SELECT interval_start, interval_end FROM deliveries WHERE superseded_at IS NULL
+		AND export_id = ? AND interval_end > ? AND interval_end <= ? AND committed_at >= ? ORDER BY interval_end, interval_start`,
 		exportID, utc(within.Start), utc(within.End), utc(since)).Scan(&rows).Error
 	if err != nil {
 		return nil, classify("list deliveries", err)
@@ -62,8 +79,8 @@ func (db *DB) DeliveredSince(ctx context.Context, exportID uuid.UUID, within bat
 // beginning of time are left out: they are copies of their own.
 func (db *DB) DeliveredBounds(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Interval, error) {
 	var rows []struct{ IntervalStart, IntervalEnd time.Time }
-	err := db.reading(ctx).Raw(`SELECT interval_start, interval_end FROM deliveries
-		WHERE export_id = ? AND interval_end > ? AND interval_start < ? AND interval_start > ? ORDER BY interval_start, interval_end`,
+	err := db.reading(ctx).Raw(`SELECT interval_start, interval_end FROM deliveries WHERE superseded_at IS NULL
+		AND export_id = ? AND interval_end > ? AND interval_start < ? AND interval_start > ? ORDER BY interval_start, interval_end`,
 		exportID, utc(within.Start), utc(within.End), time.Time{}).Scan(&rows).Error
 	if err != nil {
 		return nil, classify("list deliveries", err)

@@ -33,11 +33,13 @@ type campaign struct {
 	open     int
 	mostOpen int
 	pages    []activities.NextInput
+	steered  []activities.Steered // what SteerBackfill answers, one after the other
+	asked    int
 	finishes []activities.FinishBackfillInput
 }
 
 func newCampaign(hours int) *campaign {
-	c := &campaign{prepared: activities.Prepared{From: &interval.Start, Runs: int64(hours), Concurrency: 2}}
+	c := &campaign{prepared: activities.Prepared{Runs: int64(hours), Concurrency: 2}}
 	for i := range hours {
 		start := interval.Start.Add(time.Duration(i) * time.Hour)
 		c.page.Intervals = append(c.page.Intervals, batch.Interval{Start: start, End: start.Add(time.Hour)})
@@ -58,6 +60,10 @@ func (c *campaign) play(t *testing.T, in workflows.BackfillInput, arrange ...fun
 		c.pages = append(c.pages, in)
 		return c.page, nil
 	})
+	env.OnActivity(acts.SteerBackfill, mock.Anything, mock.Anything).Return(func(context.Context, activities.BackfillInput) (activities.Steered, error) {
+		c.asked++
+		return c.steered[min(c.asked, len(c.steered))-1], nil
+	}).Maybe()
 	env.OnActivity(acts.FinishBackfill, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FinishBackfillInput) (activities.FinishedBackfill, error) {
 		c.finishes = append(c.finishes, in)
 		if c.final != "" {

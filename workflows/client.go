@@ -110,6 +110,14 @@ func (c *Client) CancelBackfill(ctx context.Context, b batch.Backfill) error {
 	return c.cancel(ctx, batch.BackfillWorkflowID(b.ExportID, b.ID), "")
 }
 
+// SteerBackfill tells the backfill's workflow that it was paused or resumed.
+func (c *Client) SteerBackfill(ctx context.Context, b batch.Backfill) error {
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+	defer cancel()
+	err := c.Temporal.SignalWorkflow(ctx, batch.BackfillWorkflowID(b.ExportID, b.ID), "", SignalSteer, nil)
+	return unavailable("signal workflow", ignoreNotFound(err))
+}
+
 func (c *Client) cancel(ctx context.Context, id, runID string) error {
 	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
 	defer cancel()
@@ -266,11 +274,15 @@ func backfillSummary(b batch.Backfill) string {
 	if b.StartAt != nil {
 		from = b.StartAt.UTC().Format(time.RFC3339)
 	}
+	to := "END"
+	if b.EndAt != nil {
+		to = b.EndAt.UTC().Format(time.RFC3339)
+	}
 	what := "Backfill"
 	if b.Retry {
 		what = "Retry"
 	}
-	return fmt.Sprintf("%s batch export from %s to %s", what, from, b.EndAt.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("%s batch export from %s to %s", what, from, to)
 }
 
 func noteOf(e batch.Export) string {

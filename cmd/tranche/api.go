@@ -34,8 +34,18 @@ func runAPI(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
+	if c.SourceURL != "" {
+		source, err := service.OpenSource(c.SourceURL, service.ModelsAt(c.SourceTable))
+		if err != nil {
+			return err
+		}
+		defer source.Close()
+		p.Source = source
+	}
 	server, err := p.API(service.APIOptions{
-		Quotas:       service.Quotas{Backfills: c.BackfillsPerTeam, BackfillConcurrency: c.BackfillConcurrency},
+		Quotas: service.Quotas{
+			Backfills: c.BackfillsPerTeam, BackfillConcurrency: c.BackfillConcurrency, MostBackfillConcurrency: c.MostBackfillConcurrency,
+		},
 		CursorSecret: []byte(c.CursorKey), Registry: p.registry, TrustedProxies: c.TrustedProxies,
 		RateLimit:  api.RateLimit{PerMinute: c.RateLimit},
 		TemporalUI: api.TemporalUI{Base: c.TemporalUIURL, Namespace: c.TemporalNamespace},

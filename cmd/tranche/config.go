@@ -16,34 +16,35 @@ import (
 
 // A config is what the process reads from its environment, once.
 type config struct {
-	DatabaseURL         string
-	MasterKeys          []storage.MasterKey
-	CursorKey           string
-	TemporalAddress     string
-	TemporalNamespace   string
-	TemporalUIURL       string
-	SourceURL           string
-	SourceTable         string
-	FileRoot            string
-	AllowedNetworks     []netip.Prefix
-	AWSIdentity         string
-	AWSRole             string
-	Listen              string
-	MetricsListen       string
-	TrustedProxies      []netip.Prefix
-	RateLimit           int
-	BackfillsPerTeam    int
-	BackfillConcurrency int
-	Concurrency         batch.Concurrency
-	WorkerSlots         int
-	BackfillSlots       int
-	MemoryMB            int
-	SettleDelay         time.Duration
-	SettleDelaySub      time.Duration
-	CatchUp             time.Duration
-	LogRetention        time.Duration
-	LogFormat           string
-	LogLevel            string
+	DatabaseURL             string
+	MasterKeys              []storage.MasterKey
+	CursorKey               string
+	TemporalAddress         string
+	TemporalNamespace       string
+	TemporalUIURL           string
+	SourceURL               string
+	SourceTable             string
+	FileRoot                string
+	AllowedNetworks         []netip.Prefix
+	AWSIdentity             string
+	AWSRole                 string
+	Listen                  string
+	MetricsListen           string
+	TrustedProxies          []netip.Prefix
+	RateLimit               int
+	BackfillsPerTeam        int
+	BackfillConcurrency     int
+	MostBackfillConcurrency int
+	Concurrency             batch.Concurrency
+	WorkerSlots             int
+	BackfillSlots           int
+	MemoryMB                int
+	SettleDelay             time.Duration
+	SettleDelaySub          time.Duration
+	CatchUp                 time.Duration
+	LogRetention            time.Duration
+	LogFormat               string
+	LogLevel                string
 }
 
 // A setting is one environment variable.
@@ -85,7 +86,7 @@ var settings = []setting{
 		},
 	},
 	{
-		"TRANCHE_SOURCE_URL", "", "database with the events, as a clickhouse:// or postgres:// URL (worker)", true,
+		"TRANCHE_SOURCE_URL", "", "database with the events, as a clickhouse:// or postgres:// URL (worker; api, for previews of backfills)", true,
 		func(c *config, v string) error { c.SourceURL = v; return urlOf(v, "postgres", "postgresql") },
 	},
 	{
@@ -132,8 +133,12 @@ var settings = []setting{
 		func(c *config, v string) error { return number(&c.BackfillsPerTeam, v, 1, 1000) },
 	},
 	{
-		"TRANCHE_BACKFILL_CONCURRENCY", "1", "how many intervals of a backfill run at once", false,
+		"TRANCHE_BACKFILL_CONCURRENCY", "1", "how many intervals of a backfill run at once unless it says otherwise", false,
 		func(c *config, v string) error { return number(&c.BackfillConcurrency, v, 1, 100) },
+	},
+	{
+		"TRANCHE_BACKFILL_CONCURRENCY_MAX", "20", "how many intervals of a backfill may run at once when it asks for it", false,
+		func(c *config, v string) error { return number(&c.MostBackfillConcurrency, v, 1, 100) },
 	},
 	{
 		"TRANCHE_RUNS_PER_EXPORT", "20", "how many runs of an export may work at once, on all workers; 0 = any number", false,

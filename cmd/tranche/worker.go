@@ -38,7 +38,7 @@ func runWorker(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	source, err := service.OpenSource(c.SourceURL, c.SourceTable)
+	source, err := service.OpenSource(c.SourceURL, service.ModelsAt(c.SourceTable))
 	if err != nil {
 		return err
 	}

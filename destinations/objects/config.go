@@ -73,5 +73,6 @@ func Columns(model batch.Model) ([]query.Column, error) {
 	if model == batch.ModelEvents {
 		return query.ObjectStoreEvents(), nil
 	}
-	return nil, batch.Errorf(batch.CodeConfig, nil, "the model %q cannot be exported to files", model)
+	m, err := query.PostHog().Need(model)
+	return m.Columns(), err
 }

@@ -45,6 +45,7 @@ type stream struct {
 	ended   bool
 	err     error // the source's, or that of a value
 
+	wrote    func(bytes int64) // is told of progress
 	rows     int64
 	bytes    int64
 	checksum hash.Hash
@@ -108,6 +109,7 @@ func (s *stream) fill() {
 	}
 	_, _ = s.checksum.Write(s.buffer) // never fails
 	s.bytes += int64(len(s.buffer))
+	s.wrote(int64(len(s.buffer)))
 }
 
 // next goes to the next batch that has rows. At the end it adds the trailer.

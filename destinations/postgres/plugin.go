@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"net"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,6 +16,9 @@ import (
 // maxSplits is how many splits of an interval may be staged: each is a table and a connection.
 const maxSplits = 16
 
+// stagingMemory is the most that staging a split holds: a chunk of COPY, and the driver's buffers.
+const stagingMemory = 4 << 20
+
 // Plugin returns the kind of destination that writes to PostgreSQL.
 func Plugin(server Server) destinations.Plugin {
 	return destinations.Define(destinations.Definition[Config]{
@@ -24,6 +29,8 @@ func Plugin(server Server) destinations.Plugin {
 			return m.Query(), err
 		},
 		MaxSplits: func(Config) int { return maxSplits },
+		Host:      func(c Config) string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) },
+		Memory:    func(Config) int64 { return stagingMemory },
 		Open: func(_ context.Context, c Config) (destinations.Destination, error) {
 			return server.open(c)
 		},

@@ -59,6 +59,7 @@ func (d *destination) Stage(ctx context.Context, job destinations.Job, records a
 		}
 	}
 	from := newStream(records, columns, clock)
+	from.wrote = job.Wrote
 	if err := d.fill(ctx, s, job, from); err != nil {
 		return destinations.Receipt{}, err
 	}

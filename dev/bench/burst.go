@@ -30,16 +30,19 @@ func burst(ctx context.Context, out io.Writer, runs int) error {
 		began, used, begun := time.Now(), cpu(), time.Duration(0)
 		group, starting := errgroup.WithContext(ctx)
 		group.SetLimit(creators)
-		i := last
-		for range runs {
+		first := last
+		for n := range runs {
+			if n > 0 {
+				first = calendar.Before(first.Start)
+			}
+			i := first
 			group.Go(func() error { return start(starting, c, e, i) })
-			i = calendar.Before(i.Start)
 		}
 		if err := group.Wait(); err != nil {
 			return err
 		}
 		begun = time.Since(began)
-		within := batch.Interval{Start: i.End, End: last.End}
+		within := batch.Interval{Start: first.Start, End: last.End}
 		for {
 			done, err := c.DB().DeliveriesWithin(ctx, e.ID, within)
 			if err != nil {

@@ -101,6 +101,6 @@ func withStack(ctx context.Context, settle bool, measure func(*caller) error) (e
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Stop()) }()
+	defer func() { err = errors.Join(err, s.Stop()) }() //nolint:contextcheck // stopping has limits of its own
 	return measure(&caller{Stack: s})
 }

@@ -70,9 +70,15 @@ var lacking = map[query.Field]string{
 	query.FieldCreatedAt: "", query.FieldProperties: "", query.FieldPersonProperties: "", query.FieldPersonID: "", query.FieldElementsChain: "",
 }
 
+// with are PostHog's models with other columns for events.
+func with(columns map[query.Field]string) query.Catalog {
+	events, _ := query.PostHog().Model(batch.ModelEvents)
+	return query.PostHog().With(events.At(nil, columns))
+}
+
 func TestColumnsThatTheTableLacksHaveSubstitutes(t *testing.T) {
 	t.Parallel()
-	s := start(t, clickhouse.Options{Columns: lacking}, few, `INSERT INTO events VALUES
+	s := start(t, clickhouse.Options{Models: with(lacking)}, few, `INSERT INTO events VALUES
 		('00000000-0000-0000-0000-00000000000a', 1, 'e', 'd', '2026-03-01 11:00:00', '2026-03-01 12:00:00')`)
 	rows, err := read(t.Context(), s, asked, day)
 	require.NoError(t, err)
@@ -103,7 +109,7 @@ func TestTypesOfClickHouse(t *testing.T) {
 			values := map[string]string{"event": "'e'", "timestamp": "now64()", "properties": "'{}'"}
 			kinds[test.column], values[test.column] = test.kind, test.value
 			columns := map[query.Field]string{query.FieldCreatedAt: "", query.FieldPersonProperties: "", query.FieldPersonID: "", query.FieldElementsChain: ""}
-			s := start(t, clickhouse.Options{Columns: columns},
+			s := start(t, clickhouse.Options{Models: with(columns)},
 				fmt.Sprintf(`CREATE TABLE events (uuid UUID, team_id Int64, event %s, distinct_id String, timestamp %s, inserted_at DateTime64(6, 'UTC'), properties %s)
 					ENGINE = MergeTree ORDER BY team_id`, kinds["event"], kinds["timestamp"], kinds["properties"]),
 				fmt.Sprintf(`INSERT INTO events SELECT generateUUIDv4(), 1, %s, 'd', %s, toDateTime64('2026-03-01 12:00:00', 6, 'UTC'), %s`,
@@ -123,7 +129,7 @@ const repeated = `INSERT INTO events SELECT toUUID('00000000-0000-0000-0000-0000
 
 func TestARowThatComesTwiceIsReadOnce(t *testing.T) {
 	t.Parallel()
-	s := start(t, clickhouse.Options{Columns: lacking, SplitRows: 10}, few, repeated, repeated)
+	s := start(t, clickhouse.Options{Models: with(lacking), SplitRows: 10}, few, repeated, repeated)
 	q := asked
 	q.Columns = q.Columns[:2]
 	n, err := s.Count(t.Context(), q)
@@ -145,7 +151,7 @@ func TestARowThatComesTwiceIsReadOnce(t *testing.T) {
 		require.Equal(t, 1, times, row)
 	}
 
-	s = start(t, clickhouse.Options{Columns: lacking, Duplicates: true}, few, repeated, repeated)
+	s = start(t, clickhouse.Options{Models: with(lacking), Duplicates: true}, few, repeated, repeated)
 	n, err = s.Count(t.Context(), q)
 	require.NoError(t, err)
 	require.Equal(t, int64(200), n)
@@ -157,7 +163,7 @@ func TestARowThatComesTwiceIsReadOnce(t *testing.T) {
 func TestAnErrorInMidStreamIsNeverASuccess(t *testing.T) {
 	t.Parallel()
 	// Rows come until the 150,000th fails.
-	s := start(t, clickhouse.Options{Columns: lacking, Duplicates: true},
+	s := start(t, clickhouse.Options{Models: with(lacking), Duplicates: true},
 		`CREATE VIEW events AS SELECT generateUUIDv4() AS uuid, toInt64(1) AS team_id, toString(throwIf(number = 150000, 'the disk is on fire')) AS event,
 			'd' AS distinct_id, toDateTime64('2026-03-01 12:00:00', 6, 'UTC') AS timestamp, timestamp AS inserted_at FROM numbers(200000)`)
 	rows, err := read(t.Context(), s, asked, day)
@@ -181,9 +187,9 @@ func TestErrorsSayWhoMustAct(t *testing.T) {
 		"no user":         {edit: func(s string) string { return strings.Replace(s, "exporter:", "nobody:", 1) }, want: batch.CodeCredentials},
 		"no server":       {edit: func(string) string { return "clickhouse://127.0.0.1:1/x" }, want: batch.CodeUnavailable},
 		"no column":       {statements: []string{few}, want: batch.CodeConfig},
-		"no such setting": {options: clickhouse.Options{Columns: lacking, DSN: "?no_such_setting=1"}, statements: []string{few}, want: batch.CodeConfig},
-		"a limit of rows": {options: clickhouse.Options{Columns: lacking, DSN: "?max_rows_to_read=1"}, statements: []string{few, row, row}, want: batch.CodeConfig},
-		"another type": {options: clickhouse.Options{Columns: lacking}, statements: []string{
+		"no such setting": {options: clickhouse.Options{Models: with(lacking), DSN: "?no_such_setting=1"}, statements: []string{few}, want: batch.CodeConfig},
+		"a limit of rows": {options: clickhouse.Options{Models: with(lacking), DSN: "?max_rows_to_read=1"}, statements: []string{few, row, row}, want: batch.CodeConfig},
+		"another type": {options: clickhouse.Options{Models: with(lacking)}, statements: []string{
 			strings.Replace(few, "timestamp DateTime64(6, 'UTC')", "timestamp Array(String)", 1),
 			`INSERT INTO events VALUES (generateUUIDv4(), 1, 'e', 'd', ['x'], '2026-03-01 12:00:00')`,
 		}, want: batch.CodeSchema},

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"tranche/batch"
 	"tranche/dev/clickhouse/clickhousetest"
 	"tranche/query"
 	"tranche/sources/clickhouse"
@@ -27,40 +28,31 @@ func TestMain(m *testing.M) { os.Exit(server.Run(m)) }
 // A layout is a way in which an operator may keep events.
 type layout struct {
 	uuid, text, json, zone, integer string
-	options                         clickhouse.Options
+	model                           query.Model
 }
 
 func layouts() map[string]layout {
+	posthog, _ := query.PostHog().Model(batch.ModelEvents)
 	return map[string]layout{
-		"PostHog's columns": {"UUID", "String", "String", "UTC", "Int64", clickhouse.Options{}},
-		"other names and types": {"String", "LowCardinality(String)", "Nullable(String)", "Asia/Tokyo", "UInt32", clickhouse.Options{
-			Table: "the `events`; --",
-			Columns: map[query.Field]string{
-				query.FieldUUID: "id", query.FieldTeamID: "tenant", query.FieldTimestamp: "Occurred At",
-				query.FieldInsertedAt: "ingested", query.FieldProperties: "the \"props\"", query.FieldEvent: "select",
-			},
-		}},
+		"PostHog's columns": {"UUID", "String", "String", "UTC", "Int64", posthog},
+		"other names and types": {"String", "LowCardinality(String)", "Nullable(String)", "Asia/Tokyo", "UInt32", posthog.At([]string{"the `events`; --"}, map[query.Field]string{
+			query.FieldUUID: "id", query.FieldTeamID: "tenant", query.FieldTimestamp: "Occurred At",
+			query.FieldInsertedAt: "ingested", query.FieldProperties: "the \"props\"", query.FieldEvent: "select",
+		})},
 	}
 }
 
 // column is the name that the options give the field.
 func (l layout) column(f query.Field) string {
-	if name, ok := l.options.Columns[f]; ok {
-		return name
-	}
-	return string(f)
+	spec, _ := l.model.Spec(f)
+	return spec.Column
 }
 
 func quoted(name string) string {
 	return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`").Replace(name) + "`"
 }
 
-func (l layout) table() string {
-	if l.options.Table != "" {
-		return quoted(l.options.Table)
-	}
-	return "events"
-}
+func (l layout) table() string { return quoted(l.model.Table[0]) }
 
 // fields are in the order of seed.
 var fields = []query.Field{
@@ -124,27 +116,35 @@ func null(s string) any {
 //nolint:paralleltest // the suite counts goroutines
 func TestATableIsASource(t *testing.T) {
 	for name, l := range layouts() {
-		t.Run(name, func(t *testing.T) {
-			sourcetest.Run(t, func(t *testing.T) sourcetest.Fixture {
-				t.Helper()
-				address := server.Database(t)
-				l.create(t, address)
-				allocator := memory.NewCheckedAllocator(memory.NewGoAllocator())
-				o := l.options
-				o.DSN, o.Allocator, o.SplitRows = address, allocator, sourcetest.SplitRows
-				s, err := clickhouse.New(o)
-				require.NoError(t, err)
-				t.Cleanup(func() { require.NoError(t, s.Close()) })
-				return sourcetest.Fixture{
-					Source: s, Allocator: allocator,
-					Oldest: time.Date(1900, 1, 1, 0, 0, 0, 1000, time.UTC), // of DateTime64
-					Seed: func(t *testing.T, rows []sourcetest.Row) {
-						t.Helper()
-						l.seed(t, address, rows)
-					},
-				}
-			})
-		})
+		t.Run(name, func(t *testing.T) { sourcetest.Run(t, l.fixture) })
+	}
+}
+
+//nolint:paralleltest // the tests of a layout share a database
+func TestATableComputesAsEverySource(t *testing.T) {
+	for name, l := range layouts() {
+		t.Run(name, func(t *testing.T) { sourcetest.Agree(t, l.fixture) })
+	}
+}
+
+// fixture is an empty table.
+func (l layout) fixture(t *testing.T) sourcetest.Fixture {
+	t.Helper()
+	address := server.Database(t)
+	l.create(t, address)
+	allocator := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	s, err := clickhouse.New(clickhouse.Options{
+		DSN: address, Models: query.Catalog{l.model}, Allocator: allocator, SplitRows: sourcetest.SplitRows,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return sourcetest.Fixture{
+		Source: s, Allocator: allocator,
+		Oldest: time.Date(1900, 1, 1, 0, 0, 0, 1000, time.UTC), // of DateTime64
+		Seed: func(t *testing.T, rows []sourcetest.Row) {
+			t.Helper()
+			l.seed(t, address, rows)
+		},
 	}
 }
 
@@ -152,7 +152,7 @@ func TestATableIsASource(t *testing.T) {
 func TestClickHousesOwnClientLoadsWhatIsRead(t *testing.T) {
 	t.Parallel()
 	address := server.Database(t)
-	layout{"UUID", "String", "String", "UTC", "Int64", clickhouse.Options{}}.create(t, address)
+	layouts()["PostHog's columns"].create(t, address)
 	u, err := url.Parse(address)
 	require.NoError(t, err)
 	name, secret := server.Credentials()

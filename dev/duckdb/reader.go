@@ -152,13 +152,45 @@ func appendColumn(builder array.Builder, column engine.Column, from, to int) {
 	case *array.StringBuilder:
 		appendTexts(b, column, from, to)
 	case *array.TimestampBuilder:
-		for row := from; row < to; row++ {
-			b.UnsafeAppend(arrow.Timestamp(column.Int64(row)))
-		}
+		appendValues(b, column, from, to, func(c engine.Column, row int) arrow.Timestamp { return arrow.Timestamp(c.Int64(row)) })
 	case *array.Int64Builder:
-		for row := from; row < to; row++ {
-			b.UnsafeAppend(column.Int64(row))
+		appendValues(b, column, from, to, engine.Column.Int64)
+	case *array.Float64Builder:
+		appendValues(b, column, from, to, engine.Column.Float64)
+	case *array.BooleanBuilder:
+		appendValues(b, column, from, to, engine.Column.Bool)
+	case *array.Date32Builder:
+		appendValues(b, column, from, to, func(c engine.Column, row int) arrow.Date32 { return arrow.Date32(c.Int32(row)) })
+	case *array.ListBuilder:
+		appendLists(b, column, from, to)
+	}
+}
+
+// appendValues copies values of a fixed size.
+func appendValues[T any](b interface {
+	Append(v T)
+	AppendNull()
+}, column engine.Column, from, to int, value func(engine.Column, int) T,
+) {
+	for row := from; row < to; row++ {
+		if column.Null(row) {
+			b.AppendNull()
+			continue
 		}
+		b.Append(value(column, row))
+	}
+}
+
+// appendLists copies lists of texts.
+func appendLists(b *array.ListBuilder, column engine.Column, from, to int) {
+	for row := from; row < to; row++ {
+		if column.Null(row) {
+			b.AppendNull()
+			continue
+		}
+		b.Append(true)
+		elements, first, last := column.List(row)
+		appendColumn(b.ValueBuilder(), elements, first, last)
 	}
 }
 

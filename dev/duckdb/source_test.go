@@ -15,22 +15,26 @@ import (
 )
 
 //nolint:paralleltest // the suite counts goroutines
-func TestTheStoreIsASource(t *testing.T) {
-	sourcetest.Run(t, func(t *testing.T) sourcetest.Fixture {
-		t.Helper()
-		allocator := memory.NewCheckedAllocator(memory.NewGoAllocator())
-		s := open(t, duckdb.Options{SplitRows: sourcetest.SplitRows, Allocator: allocator})
-		return sourcetest.Fixture{
-			Source:    s,
-			Allocator: allocator,
-			Seed: func(t *testing.T, rows []sourcetest.Row) {
-				t.Helper()
-				loaded, err := s.Load(t.Context(), writeRows(t, rows))
-				require.NoError(t, err)
-				require.Equal(t, duckdb.Loaded{Read: int64(len(rows)), Added: int64(len(rows))}, loaded)
-			},
-		}
-	})
+func TestTheStoreIsASource(t *testing.T) { sourcetest.Run(t, fixture) }
+
+//nolint:paralleltest // the tests share a store
+func TestTheStoreComputesAsEverySource(t *testing.T) { sourcetest.Agree(t, fixture) }
+
+// fixture is an empty store.
+func fixture(t *testing.T) sourcetest.Fixture {
+	t.Helper()
+	allocator := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	s := open(t, duckdb.Options{SplitRows: sourcetest.SplitRows, Allocator: allocator})
+	return sourcetest.Fixture{
+		Source:    s,
+		Allocator: allocator,
+		Seed: func(t *testing.T, rows []sourcetest.Row) {
+			t.Helper()
+			loaded, err := s.Load(t.Context(), writeRows(t, rows))
+			require.NoError(t, err)
+			require.Equal(t, duckdb.Loaded{Read: int64(len(rows)), Added: int64(len(rows))}, loaded)
+		},
+	}
 }
 
 // line is a row as it stands in a file.

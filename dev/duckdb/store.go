@@ -10,12 +10,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"tranche/batch"
 	"tranche/dev/duckdb/engine"
 	"tranche/dev/lockfile"
+	"tranche/query"
 )
 
 // Options limit what the store takes.
@@ -75,6 +77,34 @@ const createEvents = `CREATE TABLE IF NOT EXISTS events (
 	elements_chain VARCHAR NOT NULL
 )`
 
+// tables are the statements that make the tables of all models.
+func tables() []string {
+	statements := []string{createEvents}
+	for _, m := range query.PostHog() {
+		if m.Name != batch.ModelEvents {
+			statements = append(statements, createModel(m))
+		}
+	}
+	return statements
+}
+
+// createModel makes a table with the columns of a model.
+func createModel(m query.Model) string {
+	columns := make([]string, len(m.Fields))
+	for i, f := range m.Fields {
+		columns[i] = `"` + f.Column + `" ` + columnTypes[f.Type]
+		if f.Required {
+			columns[i] += " NOT NULL"
+		}
+	}
+	return "CREATE TABLE IF NOT EXISTS " + m.Table[0] + " (" + strings.Join(columns, ", ") + ")"
+}
+
+var columnTypes = map[query.Type]string{
+	query.TypeString: "VARCHAR", query.TypeInteger: "BIGINT", query.TypeFloat: "DOUBLE", query.TypeBoolean: "BOOLEAN",
+	query.TypeInstant: "TIMESTAMP", query.TypeDate: "DATE", query.TypeJSON: "VARCHAR", query.TypeStrings: "VARCHAR[]",
+}
+
 // Open opens the store at path and makes it if it does not exist, but not its folder. One Store at a time can have a file
 // open; the error is *InUseError otherwise.
 func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
@@ -131,11 +161,13 @@ func settings(o Options, spill string) map[string]string {
 func (s *Store) createTables(ctx context.Context) error {
 	c, err := s.database.Connect()
 	if err != nil {
-		return fmt.Errorf("create the events table: %w", err)
+		return fmt.Errorf("create the tables: %w", err)
 	}
 	defer c.Close()
-	if _, err := c.Exec(ctx, createEvents); err != nil {
-		return fmt.Errorf("create the events table: %w", err)
+	for _, statement := range tables() {
+		if _, err := c.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("create the tables: %w", err)
+		}
 	}
 	return nil
 }

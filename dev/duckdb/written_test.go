@@ -52,7 +52,7 @@ func TestDuckDBReadsWhatWeWrite(t *testing.T) {
 					"count(*) FILTER (kind = 'k7')":           count(rows, func(i int) bool { return i%5 != 0 && i%9 == 7 }),
 					"sum(n)::BIGINT":                          int64(rows) * (rows - 1) / 2,
 					"sum((props->>'a')::INT)::BIGINT":         int64(rows) * (rows - 1) / 2,
-					"max(epoch_us(moment))":                       1_700_000_000_000_000 + rows - 1,
+					"max(epoch_us(moment))":                   1_700_000_000_000_000 + rows - 1,
 					"sum(len(tags))::BIGINT":                  count(rows, func(i int) bool { return i%3 == 1 }) + 2*count(rows, func(i int) bool { return i%3 == 2 }),
 					"count(*) FILTER (id = 'id 149999')":      1,
 					"count(*) FILTER (n BETWEEN 400 AND 409)": 10,

@@ -25,13 +25,12 @@ import (
 	"tranche/destinations"
 	"tranche/destinations/file"
 	"tranche/destinations/objects"
+	database "tranche/destinations/postgres"
 	s3 "tranche/destinations/s3"
 	"tranche/dev/stack"
 	"tranche/internal/auth"
 	"tranche/internal/safenet"
 	"tranche/query"
-
-	database "tranche/destinations/postgres"
 )
 
 // TestBehaviours has the behaviours that clients of PostHog's batch exports rely on, one test for each, by section and
@@ -255,6 +254,7 @@ func (p *tenant) post(path, body string) reply {
 	p.t.Helper()
 	return p.send(http.MethodPost, path, body)
 }
+
 func (p *tenant) patch(path, body string) reply {
 	p.t.Helper()
 	return p.send(http.MethodPatch, path, body)

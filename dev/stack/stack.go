@@ -99,12 +99,13 @@ func (o Options) housekeeping() Housekeeping {
 
 // The embedded stack's figures.
 const (
-	backfillsPerTeam    = 5
-	backfillConcurrency = 4
-	slots               = 4
-	logRetention        = 30 * 24 * time.Hour
-	closeTimeout        = 3 * time.Second
-	shutdownTimeout     = 2 * time.Second
+	backfillsPerTeam        = 5
+	backfillConcurrency     = 4
+	mostBackfillConcurrency = 20
+	slots                   = 4
+	logRetention            = 30 * 24 * time.Hour
+	closeTimeout            = 3 * time.Second
+	shutdownTimeout         = 2 * time.Second
 )
 
 // organization, project and user of the embedded stack's key.
@@ -178,7 +179,7 @@ func (s *Stack) openStores(ctx context.Context) (err error) {
 // openSource opens what runs read.
 func (s *Stack) openSource(ctx context.Context) (err error) {
 	if s.options.SourceURL != "" {
-		s.source, err = service.OpenSource(s.options.SourceURL, s.options.SourceTable)
+		s.source, err = service.OpenSource(s.options.SourceURL, service.ModelsAt(s.options.SourceTable))
 		return err
 	}
 	events, err := duckdb.Open(ctx, filepath.Join(s.dir.path, "events.duckdb"), duckdb.Options{})
@@ -231,7 +232,7 @@ func (s *Stack) serve() (err error) {
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
 	parts := service.Parts{
 		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log,
-		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), CatchUp: s.options.CatchUp,
+		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp,
 	}
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{
@@ -242,7 +243,9 @@ func (s *Stack) serve() (err error) {
 		return err
 	}
 	server, err := parts.API(service.APIOptions{
-		Quotas:       service.Quotas{Backfills: backfillsPerTeam, BackfillConcurrency: backfillConcurrency},
+		Quotas: service.Quotas{
+			Backfills: backfillsPerTeam, BackfillConcurrency: backfillConcurrency, MostBackfillConcurrency: mostBackfillConcurrency,
+		},
 		CursorSecret: s.dir.secret, Registry: registry,
 		TemporalUI: api.TemporalUI{Base: s.UIURL(), Namespace: client.DefaultNamespace},
 	})

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"go.uber.org/zap"
 
 	"tranche/batch"
+	"tranche/destinations"
+	"tranche/query"
 )
 
 // BackfillStore is what Backfills needs of the database.
@@ -23,6 +26,16 @@ type BackfillStore interface {
 	// CountOpenBackfills counts a team's open backfills, retries left out.
 	CountOpenBackfills(ctx context.Context, teamID int64) (int64, error)
 	OpenBackfillsOf(ctx context.Context, exportID uuid.UUID) ([]batch.Backfill, error)
+	// DeliveredWithin returns the bounds of the deliveries that overlap the range.
+	DeliveredWithin(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Interval, error)
+	// DeliveredLately sums up the newest deliveries of the export that have rows.
+	DeliveredLately(ctx context.Context, exportID uuid.UUID, limit int) (rows, bytes int64, err error)
+}
+
+// A Counter tells of rows in the source.
+type Counter interface {
+	Earliest(ctx context.Context, q query.Query) (time.Time, bool, error)
+	Count(ctx context.Context, q query.Query) (int64, error)
 }
 
 // BackfillWorkflows is what Backfills needs of Temporal.
@@ -31,19 +44,25 @@ type BackfillWorkflows interface {
 	StartBackfill(ctx context.Context, b batch.Backfill) error
 	// CancelBackfill asks Temporal to cancel it. It is no error when there is none.
 	CancelBackfill(ctx context.Context, b batch.Backfill) error
+	// SteerBackfill tells the workflow to ask how the backfill is steered. It is no error when there is none.
+	SteerBackfill(ctx context.Context, b batch.Backfill) error
 }
 
 // Backfills are the use cases of backfills.
 type Backfills struct {
 	Store     BackfillStore
 	Workflows BackfillWorkflows
-	Runs      *Runs
-	Log       *zap.Logger
-	Now       func() time.Time
+	// Source is asked for previews; nil = this process has none.
+	Source  Counter
+	Plugins *destinations.Registry
+	Runs    *Runs
+	Log     *zap.Logger
+	Now     func() time.Time
 	// Limit is how many backfills of a team may be open at once; retries are not counted.
 	Limit int
-	// Concurrency is how many intervals of a backfill run at once.
-	Concurrency int
+	// Concurrency is how many intervals of a backfill run at once unless it says otherwise, MostConcurrency how many it
+	// may say.
+	Concurrency, MostConcurrency int
 }
 
 // Get returns a backfill of the team's export.
@@ -57,10 +76,19 @@ func (s *Backfills) List(ctx context.Context, f batch.BackfillFilter) ([]batch.B
 	return s.Store.ListBackfills(ctx, f)
 }
 
-// Create validates the bounds, as the caller wrote them, and starts a backfill. With an id that is not zero, a backfill
-// that has it already is returned as it is.
+// A BackfillDraft is a backfill that a caller wants to have.
+type BackfillDraft struct {
+	Start, End    *string // as the caller wrote them
+	Order         batch.BackfillOrder
+	Concurrency   *int // nil = as the server's
+	SkipDelivered bool
+	Replace       bool
+}
+
+// Create validates the draft and starts a backfill. With an id that is not zero, a backfill that has it already is
+// returned as it is.
 func (s *Backfills) Create(
-	ctx context.Context, teamID int64, exportID, id uuid.UUID, start, end *string,
+	ctx context.Context, teamID int64, exportID, id uuid.UUID, d BackfillDraft,
 ) (batch.Backfill, error) {
 	e, err := s.Store.Export(ctx, teamID, exportID)
 	if err != nil {
@@ -72,11 +100,40 @@ func (s *Backfills) Create(
 	if err := s.room(ctx, teamID); err != nil {
 		return batch.Backfill{}, err
 	}
-	from, to, err := s.bounds(e, start, end)
+	b, err := s.backfillOf(e, d)
 	if err != nil {
 		return batch.Backfill{}, err
 	}
-	return s.start(ctx, e, batch.Backfill{ID: id, StartAt: from, EndAt: to})
+	b.ID = id
+	return s.start(ctx, e, b)
+}
+
+// backfillOf validates the draft. The first problem is returned.
+func (s *Backfills) backfillOf(e batch.Export, d BackfillDraft) (batch.Backfill, error) {
+	from, to, err := s.bounds(e, d.Start, d.End)
+	if err != nil {
+		return batch.Backfill{}, err
+	}
+	b := batch.Backfill{
+		ExportID: e.ID, TeamID: e.TeamID, StartAt: from, EndAt: to, Concurrency: s.Concurrency,
+		Order: d.Order, SkipDelivered: d.SkipDelivered, Replace: d.Replace,
+	}
+	if b.Order == "" {
+		b.Order = batch.OldestFirst
+	}
+	if b.Order == batch.NewestFirst && to == nil {
+		return batch.Backfill{}, invalid("order", codeInvalid, "A backfill without an end cannot run the newest intervals first.")
+	}
+	if n := d.Concurrency; n != nil {
+		switch {
+		case *n < 1:
+			return batch.Backfill{}, invalid("concurrency", codeMin, "Ensure this value is greater than or equal to 1.")
+		case *n > s.MostConcurrency:
+			return batch.Backfill{}, invalid("concurrency", codeMax, "Ensure this value is less than or equal to %d.", s.MostConcurrency)
+		}
+		b.Concurrency = *n
+	}
+	return b, nil
 }
 
 // made finds the backfill that an earlier try of the same request made, or batch.ErrNotFound.
@@ -110,9 +167,19 @@ func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill)
 	if b.ID == uuid.Nil {
 		b.ID = newID()
 	}
-	b.ExportID, b.TeamID = e.ID, e.TeamID
-	b.Status, b.Concurrency, b.CreatedAt, b.LastUpdatedAt = batch.BackfillStarting, s.Concurrency, now, now
-	err := s.Store.CreateBackfill(ctx, b, s.Limit)
+	if b.Concurrency == 0 {
+		b.Concurrency = s.Concurrency
+	}
+	b.ExportID, b.TeamID, b.Order = e.ID, e.TeamID, cmp.Or(b.Order, batch.OldestFirst)
+	b.Status, b.CreatedAt, b.LastUpdatedAt = batch.BackfillStarting, now, now
+	outlook, err := s.look(ctx, e, b, time.Time{})
+	if err != nil {
+		return batch.Backfill{}, err
+	}
+	if err := refusal(outlook.Check(b.Replace)); err != nil {
+		return batch.Backfill{}, err
+	}
+	err = s.Store.CreateBackfill(ctx, b, s.Limit)
 	switch {
 	case errors.Is(err, batch.ErrTooManyBackfills):
 		return batch.Backfill{}, s.tooMany()
@@ -140,24 +207,36 @@ func (s *Backfills) retry(ctx context.Context, r batch.Run, id uuid.UUID) (batch
 	if made, err := s.made(ctx, e, id); !errors.Is(err, batch.ErrNotFound) {
 		return made, err
 	}
-	b := batch.Backfill{ID: id, Retry: true, EndAt: &r.Interval.End}
+	b := batch.Backfill{ID: id, Retry: true, EndAt: &r.Interval.End, Concurrency: 1}
 	if !r.Interval.Start.IsZero() {
 		b.StartAt = &r.Interval.Start
 	}
 	return s.start(ctx, e, b)
 }
 
-// cover backfills what was due in missed: the intervals that ended in it.
+// cover backfills what was due in missed: the intervals that ended in it. Intervals at its start that were delivered in
+// part, with another length, are left out.
 func (s *Backfills) cover(ctx context.Context, e batch.Export, missed batch.Interval) error {
 	calendar, err := e.Calendar()
 	if err != nil {
 		return err
 	}
 	start, end := calendar.Floor(missed.Start), calendar.Floor(missed.End)
+	bounds, err := s.Store.DeliveredWithin(ctx, e.ID, batch.Interval{Start: start, End: end})
+	if err != nil {
+		return err
+	}
+	delivered := batch.NewDelivered(bounds)
+	for start.Before(end) {
+		if _, others := delivered.Of(calendar.Containing(start)); len(others) == 0 {
+			break
+		}
+		start = calendar.Next(start)
+	}
 	if !start.Before(end) {
 		return nil
 	}
-	_, err = s.start(ctx, e, batch.Backfill{StartAt: &start, EndAt: &end})
+	_, err = s.start(ctx, e, batch.Backfill{StartAt: &start, EndAt: &end, Order: batch.OldestFirst, Concurrency: s.Concurrency})
 	return err
 }
 

@@ -20,6 +20,9 @@ func (s *Backfills) bounds(e batch.Export, start, end *string) (from, to *time.T
 		return nil, nil, err
 	}
 	if to == nil {
+		if plugin, ok := s.Plugins.Plugin(e.Destination.Type); ok && plugin.Endless {
+			return from, nil, nil
+		}
 		return nil, nil, invalid("end_at", codeInvalid, "Backfilling a BatchExport with no end date is not allowed")
 	}
 	if from != nil && !from.Before(*to) {

@@ -17,8 +17,11 @@ func (p *pass) backfills(ctx context.Context) error {
 
 func (p *pass) backfill(ctx context.Context, b batch.Backfill) error {
 	execution, err := p.Workflows.DescribeBackfill(ctx, b)
-	if err != nil || execution == ExecutionRunning {
+	if err != nil {
 		return err
+	}
+	if execution == ExecutionRunning {
+		return p.steer(ctx, b)
 	}
 	if execution == ExecutionGone {
 		if p.Now().Sub(b.LastUpdatedAt) < p.Grace {

@@ -20,6 +20,8 @@ type CoverageStore interface {
 	RunsWithin(ctx context.Context, exportID uuid.UUID, within batch.Interval, each int) ([]batch.Run, error)
 	VoidWithin(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Interval, error)
 	OpenBackfillsOf(ctx context.Context, exportID uuid.UUID) ([]batch.Backfill, error)
+	// Spans are the times in which the export was active, oldest first.
+	Spans(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Span, error)
 }
 
 // Coverage are the use cases of what became of an export's intervals.
@@ -72,6 +74,7 @@ type coverageView struct {
 	until    time.Time // the latest end of an interval that is looked at
 	now      time.Time
 	open     []batch.Backfill
+	paused   []batch.Interval
 }
 
 // view checks what is asked for.
@@ -91,6 +94,11 @@ func (s *Coverage) view(ctx context.Context, teamID int64, exportID uuid.UUID, a
 	if v.within, err = v.rangeOf(ctx, asked); err != nil {
 		return nil, err
 	}
+	spans, err := s.Store.Spans(ctx, e.ID, batch.Interval{End: never})
+	if err != nil {
+		return nil, err
+	}
+	v.paused = pausedSpans(e, spans)
 	v.open, err = s.Store.OpenBackfillsOf(ctx, e.ID)
 	return v, err
 }
@@ -158,7 +166,7 @@ func (v *coverageView) page(ctx context.Context, from time.Time, limit, runs int
 
 // evidence reads what is known of a range.
 func (v *coverageView) evidence(ctx context.Context, within batch.Interval, runs int) (known batch.Evidence, err error) {
-	known.Open, known.Paused = v.open, pausedSpans(v.export)
+	known.Open, known.Paused = v.open, v.paused
 	known.Due = v.now.Add(-v.export.Frequency.Jitter() - startDelay)
 	if known.Deliveries, err = v.store.DeliveriesWithin(ctx, v.export.ID, within); err != nil {
 		return known, err
@@ -176,12 +184,26 @@ const startDelay = time.Minute
 // never is after every interval.
 var never = time.Date(10_000, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// pausedSpans are the spans in which the export's schedule was paused, as far as they are known.
-func pausedSpans(e batch.Export) []batch.Interval {
-	if !e.Paused || e.LastPausedAt == nil {
-		return nil
+// pausedSpans are the times in which the ends of intervals were not due because the export was paused: those between
+// its active spans, and since the last one. What was before the first span is not known.
+func pausedSpans(e batch.Export, active []batch.Span) []batch.Interval {
+	var paused []batch.Interval
+	for n, span := range active {
+		if span.EndedAt == nil {
+			continue
+		}
+		until := never
+		if n+1 < len(active) {
+			until = active[n+1].StartedAt
+		}
+		if until.After(*span.EndedAt) { // an end that is the span's is due, and the next one's start is not
+			paused = append(paused, batch.Interval{Start: span.EndedAt.Add(time.Nanosecond), End: until.Add(time.Nanosecond)})
+		}
 	}
-	return []batch.Interval{{Start: *e.LastPausedAt, End: never}}
+	if len(active) == 0 && e.Paused && e.LastPausedAt != nil {
+		paused = append(paused, batch.Interval{Start: *e.LastPausedAt, End: never})
+	}
+	return paused
 }
 
 // A Filled is what was started to fill gaps.
@@ -301,7 +323,7 @@ func (f Filled) String() string {
 	case f.Intervals == 0:
 		return "There is nothing to fill: every interval is delivered, under way or was paused."
 	case f.Remaining > 0:
-		return fmt.Sprintf("Started %d backfills of %d intervals; %d ranges remain for another request.", len(f.Backfills), f.Intervals, f.Remaining)
+		return fmt.Sprintf("Backfills started: %d, for %d intervals; %d ranges remain for another request.", len(f.Backfills), f.Intervals, f.Remaining)
 	}
-	return fmt.Sprintf("Started %d backfills of %d intervals.", len(f.Backfills), f.Intervals)
+	return fmt.Sprintf("Backfills started: %d, for %d intervals.", len(f.Backfills), f.Intervals)
 }

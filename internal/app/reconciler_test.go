@@ -436,6 +436,7 @@ func (f *temporal) DescribeBackfill(context.Context, batch.Backfill) (app.Execut
 
 func (f *temporal) StartBackfill(context.Context, batch.Backfill) error  { return nil }
 func (f *temporal) CancelBackfill(context.Context, batch.Backfill) error { return nil }
+func (f *temporal) SteerBackfill(context.Context, batch.Backfill) error  { return nil }
 
 type silence struct{}
 

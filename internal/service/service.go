@@ -20,9 +20,11 @@ type Parts struct {
 	DB       *storage.DB
 	Temporal client.Client
 	Plugins  *destinations.Registry
-	Metrics  *telemetry.Metrics
-	RunLog   *telemetry.RunLog
-	Log      *zap.Logger
+	// Source tells previews of backfills how much there is; nil = they do not say.
+	Source  app.Counter
+	Metrics *telemetry.Metrics
+	RunLog  *telemetry.RunLog
+	Log     *zap.Logger
 	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
 	CatchUp time.Duration
 }
@@ -36,8 +38,10 @@ func (p Parts) flows() *workflows.Client {
 type Quotas struct {
 	// Backfills is how many backfills of a team may be open at once.
 	Backfills int
-	// BackfillConcurrency is how many intervals of a backfill run at once.
+	// BackfillConcurrency is how many intervals of a backfill run at once unless it says otherwise.
 	BackfillConcurrency int
+	// MostBackfillConcurrency is how many it may say.
+	MostBackfillConcurrency int
 }
 
 // UseCases are what the API drives.
@@ -54,7 +58,8 @@ type UseCases struct {
 func (p Parts) UseCases(q Quotas) UseCases {
 	flows := p.flows()
 	backfills := &app.Backfills{
-		Store: p.DB, Workflows: flows, Log: p.Log, Now: time.Now, Limit: q.Backfills, Concurrency: q.BackfillConcurrency,
+		Store: p.DB, Workflows: flows, Source: p.Source, Plugins: p.Plugins, Log: p.Log, Now: time.Now,
+		Limit: q.Backfills, Concurrency: q.BackfillConcurrency, MostConcurrency: max(q.BackfillConcurrency, q.MostBackfillConcurrency),
 	}
 	runs := &app.Runs{Store: p.DB, Workflows: flows, Backfills: backfills, Logs: p.RunLog, Log: p.Log, Now: time.Now}
 	backfills.Runs = runs

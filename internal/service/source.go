@@ -4,32 +4,36 @@ import (
 	"strings"
 
 	"tranche/batch"
+	"tranche/query"
 	"tranche/sources"
 	"tranche/sources/clickhouse"
 	"tranche/sources/postgres"
 )
 
-// OpenSource opens the database with the events, by its URL; table is its table of events, optionally with its schema.
-// It does not connect: a source that is down makes runs wait, not workers fail.
-func OpenSource(url, table string) (sources.Source, error) {
+// OpenSource opens the database with the rows, by its URL. It does not connect: a source that is down makes runs wait,
+// not workers fail.
+func OpenSource(url string, models query.Catalog) (sources.Source, error) {
 	scheme, _, _ := strings.Cut(url, "://")
 	switch scheme {
 	case "postgres", "postgresql":
-		o := postgres.Options{DSN: url, Table: table}
-		if schema, name, ok := strings.Cut(table, "."); ok {
-			o.Schema, o.Table = schema, name
-		}
-		s, err := postgres.New(o)
+		s, err := postgres.New(postgres.Options{DSN: url, Models: models})
 		if err != nil {
 			return nil, err
 		}
 		return s, nil
 	case "clickhouse", "http", "https":
-		s, err := clickhouse.New(clickhouse.Options{DSN: url, Table: table})
+		s, err := clickhouse.New(clickhouse.Options{DSN: url, Models: models})
 		if err != nil {
 			return nil, err
 		}
 		return s, nil
 	}
 	return nil, batch.Errorf(batch.CodeConfig, nil, "the address of the source must begin with postgres://, clickhouse://, http:// or https://")
+}
+
+// ModelsAt are PostHog's models with events in a table, optionally with its schema.
+func ModelsAt(table string) query.Catalog {
+	models := query.PostHog()
+	events, _ := models.Model(batch.ModelEvents)
+	return models.With(events.At(strings.Split(table, "."), nil))
 }

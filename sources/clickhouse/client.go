@@ -64,7 +64,7 @@ func newClient(a address, timeout time.Duration, transport http.RoundTripper) *c
 func (c *client) close() { c.http.CloseIdleConnections() }
 
 // run sends a statement to the first replica that takes it. The caller closes the answer's body. The id is the query's.
-func (c *client) run(ctx context.Context, s *statement, settings map[string]string) (*http.Response, sent, error) {
+func (c *client) run(ctx context.Context, s statement, settings map[string]string) (*http.Response, sent, error) {
 	n := int64(len(c.address.replicas))
 	first := c.first.Load()
 	var last error
@@ -90,7 +90,7 @@ type sent struct {
 }
 
 // send posts the statement. An answer that is returned is a good one so far.
-func (c *client) send(ctx context.Context, q sent, s *statement, settings map[string]string) (*http.Response, error) {
+func (c *client) send(ctx context.Context, q sent, s statement, settings map[string]string) (*http.Response, error) {
 	parameters := url.Values{"query_id": {q.id}, "database": {c.address.database}}
 	for _, list := range []map[string]string{c.settings, settings} {
 		for name, value := range list {
@@ -100,7 +100,7 @@ func (c *client) send(ctx context.Context, q sent, s *statement, settings map[st
 	for name, value := range s.values {
 		parameters.Set("param_"+name, value)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, q.replica+"/?"+parameters.Encode(), strings.NewReader(s.sql.String()))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, q.replica+"/?"+parameters.Encode(), strings.NewReader(s.text))
 	if err != nil {
 		return nil, batch.Errorf(batch.CodeConfig, nil, "the address of the ClickHouse source is not valid")
 	}
@@ -129,8 +129,7 @@ func (c *client) send(ctx context.Context, q sent, s *statement, settings map[st
 func (c *client) kill(ctx context.Context, q sent) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killTimeout)
 	defer cancel()
-	s := &statement{}
-	s.add("KILL QUERY WHERE query_id = %s ASYNC", s.bind("String", q.id))
+	s := statement{text: "KILL QUERY WHERE query_id = {p0:String} ASYNC", values: map[string]string{"p0": q.id}}
 	response, err := c.send(ctx, sent{id: uuid.NewString(), replica: q.replica, last: true}, s, nil)
 	if err != nil {
 		return
@@ -139,9 +138,9 @@ func (c *client) kill(ctx context.Context, q sent) {
 	_ = response.Body.Close()
 }
 
-// integers runs a statement of one column with few rows.
-func (c *client) integers(ctx context.Context, s *statement) ([]int64, error) {
-	response, q, err := c.run(ctx, s.add(" FORMAT TabSeparated"), nil)
+// integers runs a statement of one column with few rows, and leaves out nulls.
+func (c *client) integers(ctx context.Context, s statement) ([]int64, error) {
+	response, q, err := c.run(ctx, s.format("TabSeparated"), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +152,11 @@ func (c *client) integers(ctx context.Context, s *statement) ([]int64, error) {
 	}
 	var all []int64
 	for line := range bytes.Lines(text) {
-		n, err := strconv.ParseInt(strings.TrimSuffix(string(line), "\n"), 10, 64)
+		number := strings.TrimSuffix(string(line), "\n")
+		if number == `\N` {
+			continue
+		}
+		n, err := strconv.ParseInt(number, 10, 64)
 		if err != nil {
 			return nil, midway(text, fmt.Errorf("a number was expected: %w", err))
 		}

@@ -1,4 +1,4 @@
-// Package clickhouse is a source that reads events from a table in ClickHouse, over its HTTP interface.
+// Package clickhouse is a source that reads models from tables in ClickHouse, over its HTTP interface.
 package clickhouse
 
 import (
@@ -15,7 +15,7 @@ import (
 	"tranche/query"
 )
 
-// Options say where the events are. The names of the table and its columns are the operator's and are quoted.
+// Options say where the rows are. The names of tables and columns are the operator's and are quoted.
 type Options struct {
 	// DSN is clickhouse://user:password@host:8123,replica:8123/database, or the same with http or https. With
 	// clickhouse, secure=true in the query asks for TLS. All further parameters are settings of ClickHouse's, sent with
@@ -23,12 +23,9 @@ type Options struct {
 	//
 	// Hosts are replicas of each other: a query that cannot be sent to one goes to the next.
 	DSN string
-	// Table of events, in the database of the DSN; "" = events.
-	Table string
-	// Columns are the names of the columns that differ from PostHog's. Of those that are Optional, "" says that the
-	// table has none. Timestamps without a zone are taken for UTC.
-	Columns map[query.Field]string
-	// Duplicates keeps rows that repeat another's event, distinct_id and uuid. Without it one of them is read, which is
+	// Models with their tables; nil = PostHog's. Timestamps without a zone are taken for UTC.
+	Models query.Catalog
+	// Duplicates keeps events that repeat another's event, distinct_id and uuid. Without it one of them is read, which is
 	// what a table that merges its duplicates away in its own time needs; it costs the server memory by the row.
 	Duplicates bool
 	// QueryTimeout ends a query on the server, reading a split included. 0 = 6 hours.
@@ -42,7 +39,6 @@ type Options struct {
 }
 
 const (
-	defaultTable        = "events"
 	defaultDatabase     = "default"
 	defaultQueryTimeout = 6 * time.Hour
 	defaultSplitRows    = 50_000
@@ -112,23 +108,4 @@ func replica(host string, secure bool) string {
 		u.Host += ":" + port
 	}
 	return u.String()
-}
-
-// names completes and checks the names of the columns.
-func (o Options) names() (map[query.Field]string, error) {
-	columns := make(map[query.Field]string, len(eventFields))
-	for field := range eventFields {
-		columns[field] = string(field)
-	}
-	for field, name := range o.Columns {
-		known, ok := eventFields[field]
-		if !ok {
-			return nil, batch.Errorf(batch.CodeConfig, nil, "events have no field %q", field)
-		}
-		if name == "" && known.instead == "" {
-			return nil, batch.Errorf(batch.CodeConfig, nil, "the source's table needs a column for %s", field)
-		}
-		columns[field] = name
-	}
-	return columns, nil
 }

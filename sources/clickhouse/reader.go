@@ -57,9 +57,9 @@ type reader struct {
 }
 
 // open sends the statement and reads the head of the answer.
-func open(ctx context.Context, c *client, s *statement, schema *arrow.Schema, allocator memory.Allocator) (*reader, error) {
+func open(ctx context.Context, c *client, s statement, schema *arrow.Schema, allocator memory.Allocator) (*reader, error) {
 	reading, cancel := context.WithCancel(ctx)
-	response, q, err := c.run(reading, s.add(" FORMAT ArrowStream"), streamSettings) //nolint:bodyclose // the reader closes it
+	response, q, err := c.run(reading, s.format("ArrowStream"), streamSettings) //nolint:bodyclose // the reader closes it
 	if err != nil {
 		cancel()
 		return nil, err

@@ -2,27 +2,21 @@ package postgres
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
-	"math"
 	"sync"
 	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/jackc/pgx/v5"
 
 	"tranche/batch"
+	"tranche/query/sql"
 )
 
 const (
 	// maxBatchRows and maxBatchBytes bound a record batch; one row can be more than the bytes.
 	maxBatchRows  = 4096
 	maxBatchBytes = 8 << 20
-
-	// epoch is PostgreSQL's, 2000-01-01, in microseconds after Unix's.
-	epoch = 946_684_800_000_000
 	// binaryFormat has values sent as they are and not as text.
 	binaryFormat = 1
 )
@@ -34,6 +28,7 @@ type reader struct {
 	schema     *arrow.Schema
 	builder    *array.RecordBuilder
 	current    arrow.RecordBatch
+	classify   func(context.Context, error) error
 
 	ctx    context.Context // the caller's; RecordReader's methods take none
 	cancel func()          // ends the query
@@ -47,15 +42,18 @@ type reader struct {
 }
 
 // openReader runs the query and owns the connection from now on, also when it returns an error.
-func openReader(ctx context.Context, c *pgx.Conn, sql string, values []any, schema *arrow.Schema, allocator memory.Allocator) (*reader, error) {
+func openReader(ctx context.Context, c *pgx.Conn, statement sql.Statement, schema *arrow.Schema, s *Source) (*reader, error) {
 	reading, cancel := context.WithCancel(ctx)
-	rows, err := c.Query(reading, sql, append([]any{pgx.QueryResultFormats{binaryFormat}}, values...)...)
+	rows, err := c.Query(reading, statement.Text, append([]any{pgx.QueryResultFormats{binaryFormat}}, statement.Values...)...)
 	if err != nil {
 		cancel()
 		hangUp(ctx, c)
 		return nil, err
 	}
-	r := &reader{schema: schema, builder: array.NewRecordBuilder(allocator, schema), ctx: ctx, cancel: cancel, conn: c, rows: rows}
+	r := &reader{
+		schema: schema, builder: array.NewRecordBuilder(s.allocator, schema), classify: s.classify,
+		ctx: ctx, cancel: cancel, conn: c, rows: rows,
+	}
 	r.references.Store(1)
 	// The end of ctx frees the connection even when nobody asks for the next batch.
 	r.unwatch = context.AfterFunc(ctx, func() {
@@ -121,7 +119,7 @@ func (r *reader) Next() bool {
 		// The rows have ended, and may have ended early: then those at hand are not worth giving out.
 		r.rows.Close()
 		if err := r.rows.Err(); err != nil || rows == 0 {
-			r.end(classify(r.ctx, err))
+			r.end(r.classify(r.ctx, err))
 			return false
 		}
 	}
@@ -146,28 +144,4 @@ func (r *reader) dropCurrent() {
 		r.current.Release()
 		r.current = nil
 	}
-}
-
-// errInfinite says that a timestamp is no instant.
-var errInfinite = errors.New("infinity is not a timestamp")
-
-// appendValue appends a value in PostgreSQL's binary format; nil = null.
-func appendValue(builder array.Builder, value []byte) error {
-	if value == nil {
-		builder.AppendNull()
-		return nil
-	}
-	switch b := builder.(type) {
-	case *array.StringBuilder:
-		b.BinaryBuilder.Append(value)
-	case *array.Int64Builder:
-		b.Append(int64(binary.BigEndian.Uint64(value)))
-	case *array.TimestampBuilder:
-		micros := int64(binary.BigEndian.Uint64(value))
-		if micros == math.MinInt64 || micros > math.MaxInt64-epoch {
-			return errInfinite
-		}
-		b.Append(arrow.Timestamp(micros + epoch))
-	}
-	return nil
 }

@@ -12,16 +12,19 @@ import (
 
 	"tranche/batch"
 	"tranche/query"
+	"tranche/query/sql"
 	"tranche/sources"
 )
 
 var _ sources.Source = (*Source)(nil)
 
-// A Source reads one table. Each call has a connection of its own, for as long as it lasts: calls are few and long.
+// A Source reads tables. Each call has a connection of its own, for as long as it lasts: calls are few and long.
 type Source struct {
 	config    *pgx.ConnConfig
 	begin     string
-	table     table
+	dialect   sql.Dialect
+	models    query.Catalog
+	tables    tables
 	splitRows int64
 	allocator memory.Allocator
 }
@@ -37,11 +40,13 @@ func New(o Options) (*Source, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
-	events, err := newTable(o)
-	if err != nil {
+	s := &Source{config: config, dialect: sql.PostgreSQL(), models: o.Models, splitRows: o.SplitRows, allocator: o.Allocator}
+	if s.models == nil {
+		s.models = query.PostHog()
+	}
+	if err := s.models.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Source{config: config, table: events, splitRows: o.SplitRows, allocator: o.Allocator}
 	if s.splitRows <= 0 {
 		s.splitRows = defaultSplitRows
 	}
@@ -59,109 +64,125 @@ func New(o Options) (*Source, error) {
 
 // Schema returns the columns of the query's rows.
 func (s *Source) Schema(_ context.Context, q query.Query) (*arrow.Schema, error) {
-	return schemaOf(q)
+	m, err := s.models.Need(q.Model)
+	if err != nil {
+		return nil, err
+	}
+	return sources.SchemaOf(m, q)
 }
 
-// Plan cuts the interval at quantiles of the ingestion time. Rows of one microsecond stay together, so there can be fewer
-// splits than asked for.
+// Plan cuts the interval at quantiles of the time. Rows of one microsecond stay together, so there can be fewer splits
+// than asked for.
 func (s *Source) Plan(ctx context.Context, q query.Query, limit int) ([]sources.Split, error) {
 	rows, err := s.Count(ctx, q)
 	if err != nil || rows == 0 {
 		return nil, err
 	}
-	parts := min(int64(max(limit, 1)), max(rows/s.splitRows, 1))
-	cuts, err := s.cuts(ctx, q, parts)
-	if err != nil {
-		return nil, err
-	}
-	splits := make([]sources.Split, 0, len(cuts)+1)
-	start := q.Interval.Start
-	for _, cut := range append(cuts, q.Interval.End) {
-		splits = append(splits, sources.Split{Number: len(splits), Range: batch.Interval{Start: start, End: cut}})
-		start = cut
-	}
-	return splits, nil
-}
-
-// cuts returns the inner boundaries of about equal parts: ascending, distinct, and strictly within the interval.
-func (s *Source) cuts(ctx context.Context, q query.Query, parts int64) ([]time.Time, error) {
+	parts := sources.Parts(rows, s.splitRows, limit)
 	if parts < 2 {
-		return nil, nil
+		return sources.Cut(q.Interval, nil), nil
 	}
-	quantiles := make([]float64, 0, parts-1)
-	for i := int64(1); i < parts; i++ {
-		quantiles = append(quantiles, float64(i)/float64(parts))
-	}
-	chosen := s.table.rows(q, q.Interval)
-	var at []time.Time
-	err := s.one(ctx, fmt.Sprintf("SELECT percentile_disc($%d::float8[]) WITHIN GROUP (ORDER BY (%s)::timestamptz) %s",
-		len(chosen.values)+1, s.table.columns[query.FieldInsertedAt], chosen.from), append(chosen.values, quantiles), &at)
+	cuts, err := column[*time.Time](ctx, s, q, func(t sql.Table) (sql.Statement, error) { return s.dialect.Quantiles(t, q, parts) })
 	if err != nil {
 		return nil, err
 	}
-	var cuts []time.Time
-	last := q.Interval.Start
-	for _, cut := range at {
-		if cut.After(last) && cut.Before(q.Interval.End) {
-			cuts = append(cuts, cut.UTC())
-			last = cut
+	at := make([]time.Time, 0, len(cuts))
+	for _, cut := range cuts {
+		if cut != nil {
+			at = append(at, *cut)
 		}
 	}
-	return cuts, nil
+	return sources.Cut(q.Interval, at), nil
 }
 
 // Open streams the rows of one split, out of a snapshot.
 func (s *Source) Open(ctx context.Context, q query.Query, split sources.Split) (array.RecordReader, error) {
-	schema, err := schemaOf(q)
+	schema, err := s.Schema(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.connect(ctx)
+	c, statement, err := s.prepare(ctx, q, func(t sql.Table) (sql.Statement, error) { return s.dialect.Select(t, q, split.Range) })
 	if err != nil {
 		return nil, err
 	}
-	chosen := s.table.rows(q, split.Range)
-	r, err := openReader(ctx, c, "SELECT "+s.table.list(q)+" "+chosen.from, chosen.values, schema, s.allocator)
+	r, err := openReader(ctx, c, statement, schema, s)
 	if err != nil {
-		return nil, classify(ctx, err)
+		return nil, s.classify(ctx, err)
 	}
 	return r, nil
 }
 
 // Count counts the query's rows.
 func (s *Source) Count(ctx context.Context, q query.Query) (int64, error) {
-	if err := checkModel(q.Model); err != nil {
+	counted, err := column[int64](ctx, s, q, func(t sql.Table) (sql.Statement, error) { return s.dialect.Count(t, q) })
+	if err != nil {
 		return 0, err
 	}
-	chosen := s.table.rows(q, q.Interval)
-	var n int64
-	err := s.one(ctx, "SELECT count(*) "+chosen.from, chosen.values, &n)
-	return n, err
+	return counted[0], nil
 }
 
-// Earliest returns the ingestion time of the team's earliest row.
-func (s *Source) Earliest(ctx context.Context, teamID int64, model batch.Model) (time.Time, bool, error) {
-	if err := checkModel(model); err != nil {
+// Earliest returns the time of the earliest row of the team's whole model.
+func (s *Source) Earliest(ctx context.Context, q query.Query) (time.Time, bool, error) {
+	at, err := column[*time.Time](ctx, s, q, func(t sql.Table) (sql.Statement, error) { return s.dialect.Earliest(t, q) })
+	if err != nil || at[0] == nil {
 		return time.Time{}, false, err
 	}
-	var at *time.Time
-	err := s.one(ctx, fmt.Sprintf("SELECT min(%s)::timestamptz FROM %s WHERE %s = $1::bigint",
-		s.table.columns[query.FieldInsertedAt], s.table.name, s.table.columns[query.FieldTeamID]), []any{teamID}, &at)
-	if err != nil || at == nil {
-		return time.Time{}, false, err
-	}
-	return at.UTC(), true, nil
+	return at[0].UTC(), true, nil
 }
 
 // Close has nothing to do: connections end with their calls.
 func (s *Source) Close() error { return nil }
 
-// one runs a query of one row and one column.
-func (s *Source) one(ctx context.Context, sql string, values []any, into any) error {
+// prepare connects and makes a statement about a model's table. The caller hangs up.
+func (s *Source) prepare(
+	ctx context.Context, q query.Query, statement func(sql.Table) (sql.Statement, error),
+) (*pgx.Conn, sql.Statement, error) {
+	m, err := s.models.Need(q.Model)
+	if err != nil {
+		return nil, sql.Statement{}, err
+	}
 	c, err := s.connect(ctx)
 	if err != nil {
-		return err
+		return nil, sql.Statement{}, err
+	}
+	made, err := func() (sql.Statement, error) {
+		t, err := s.table(ctx, c, m, q.Uses(m))
+		if err != nil {
+			return sql.Statement{}, s.classify(ctx, err)
+		}
+		return statement(t)
+	}()
+	if err != nil {
+		hangUp(ctx, c)
+		return nil, sql.Statement{}, err
+	}
+	return c, made, nil
+}
+
+// column runs a query of one column with few rows.
+func column[T any](
+	ctx context.Context, s *Source, q query.Query, statement func(sql.Table) (sql.Statement, error),
+) ([]T, error) {
+	c, made, err := s.prepare(ctx, q, statement)
+	if err != nil {
+		return nil, err
 	}
 	defer hangUp(ctx, c)
-	return classify(ctx, c.QueryRow(ctx, sql, values...).Scan(into))
+	rows, err := c.Query(ctx, made.Text, made.Values...)
+	if err != nil {
+		return nil, s.classify(ctx, err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[T])
+	return all, s.classify(ctx, err)
+}
+
+// classify is classify, and looks at the tables again the next time when they may have changed.
+func (s *Source) classify(ctx context.Context, err error) error {
+	err = classify(ctx, err)
+	if err != nil {
+		if code := batch.CodeOf(err); code == batch.CodeConfig || code == batch.CodeNotFound || code == batch.CodeSchema {
+			s.tables.forget()
+		}
+	}
+	return err
 }

@@ -27,46 +27,41 @@ func TestMain(m *testing.M) { os.Exit(server.Run(m)) }
 // A layout is a way in which an operator may keep events.
 type layout struct {
 	uuid, text, json, instant, integer string
-	options                            postgres.Options
+	model                              query.Model
 }
 
 func layouts() map[string]layout {
+	posthog, _ := query.PostHog().Model(batch.ModelEvents)
+	other := renamed(map[query.Field]string{
+		query.FieldUUID: "id", query.FieldTeamID: "tenant", query.FieldTimestamp: "Occurred At",
+		query.FieldInsertedAt: "ingested", query.FieldProperties: `"props"`, query.FieldEvent: "select",
+	})
+	other.Table = []string{`Odd "schema"`, "the events; --"}
 	return map[string]layout{
-		"PostHog's columns": {"uuid", "text", "jsonb", "timestamptz", "bigint", postgres.Options{}},
-		"other names and types": {"text", "varchar", "text", "timestamp", "integer", postgres.Options{
-			Schema: `Odd "schema"`, Table: "the events; --",
-			Columns: map[query.Field]string{
-				query.FieldUUID: "id", query.FieldTeamID: "tenant", query.FieldTimestamp: "Occurred At",
-				query.FieldInsertedAt: "ingested", query.FieldProperties: `"props"`, query.FieldEvent: "select",
-			},
-		}},
+		"PostHog's columns":     {"uuid", "text", "jsonb", "timestamptz", "bigint", posthog},
+		"other names and types": {"text", "varchar", "text", "timestamp", "integer", other},
 	}
 }
 
-// column is the name that the options give the field.
+// renamed is the model events with other columns; "" = the table has none.
+func renamed(columns map[query.Field]string) query.Model {
+	m, _ := query.PostHog().Model(batch.ModelEvents)
+	return m.At(nil, columns)
+}
+
+// column is the name of the field's column.
 func (l layout) column(f query.Field) string {
-	if name, ok := l.options.Columns[f]; ok {
-		return name
-	}
-	return string(f)
+	spec, _ := l.model.Spec(f)
+	return spec.Column
 }
 
-func (l layout) table() pgx.Identifier {
-	table := pgx.Identifier{"events"}
-	if l.options.Table != "" {
-		table = pgx.Identifier{l.options.Table}
-	}
-	if l.options.Schema != "" {
-		table = append(pgx.Identifier{l.options.Schema}, table...)
-	}
-	return table
-}
+func (l layout) table() pgx.Identifier { return pgx.Identifier(l.model.Table) }
 
 // create makes the table.
 func (l layout) create(t *testing.T, c *pgx.Conn) {
 	t.Helper()
-	if l.options.Schema != "" {
-		_, err := c.Exec(t.Context(), "CREATE SCHEMA "+pgx.Identifier{l.options.Schema}.Sanitize())
+	if len(l.model.Table) > 1 {
+		_, err := c.Exec(t.Context(), "CREATE SCHEMA "+l.table()[:1].Sanitize())
 		require.NoError(t, err)
 	}
 	kinds := map[query.Field]string{
@@ -126,30 +121,38 @@ func connect(t *testing.T, dsn string) *pgx.Conn {
 //nolint:paralleltest // the suite counts goroutines
 func TestATableIsASource(t *testing.T) {
 	for name, l := range layouts() {
-		t.Run(name, func(t *testing.T) {
-			sourcetest.Run(t, func(t *testing.T) sourcetest.Fixture {
-				t.Helper()
-				dsn := server.Database(t)
-				c := connect(t, dsn)
-				l.create(t, c)
-				allocator := memory.NewCheckedAllocator(memory.NewGoAllocator())
-				o := l.options
-				o.DSN, o.Allocator, o.SplitRows = dsn, allocator, sourcetest.SplitRows
-				s, err := postgres.New(o)
-				require.NoError(t, err)
-				t.Cleanup(func() {
-					require.NoError(t, s.Close())
-					requireIdle(t, dsn)
-				})
-				return sourcetest.Fixture{
-					Source: s, Allocator: allocator,
-					Seed: func(t *testing.T, rows []sourcetest.Row) {
-						t.Helper()
-						l.seed(t, c, rows)
-					},
-				}
-			})
-		})
+		t.Run(name, func(t *testing.T) { sourcetest.Run(t, l.fixture) })
+	}
+}
+
+//nolint:paralleltest // the tests of a layout share a database
+func TestATableComputesAsEverySource(t *testing.T) {
+	for name, l := range layouts() {
+		t.Run(name, func(t *testing.T) { sourcetest.Agree(t, l.fixture) })
+	}
+}
+
+// fixture is an empty table.
+func (l layout) fixture(t *testing.T) sourcetest.Fixture {
+	t.Helper()
+	dsn := server.Database(t)
+	c := connect(t, dsn)
+	l.create(t, c)
+	allocator := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	s, err := postgres.New(postgres.Options{
+		DSN: dsn, Models: query.Catalog{l.model}, Allocator: allocator, SplitRows: sourcetest.SplitRows,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, s.Close())
+		requireIdle(t, dsn)
+	})
+	return sourcetest.Fixture{
+		Source: s, Allocator: allocator,
+		Seed: func(t *testing.T, rows []sourcetest.Row) {
+			t.Helper()
+			l.seed(t, c, rows)
+		},
 	}
 }
 
@@ -217,28 +220,39 @@ const small = `CREATE TABLE events (uuid text, team_id int, event text, distinct
 
 func TestColumnsThatTheTableLacksHaveSubstitutes(t *testing.T) {
 	t.Parallel()
-	s := start(t, postgres.Options{Columns: map[query.Field]string{
+	s := start(t, postgres.Options{Models: query.Catalog{renamed(map[query.Field]string{
 		query.FieldCreatedAt: "", query.FieldProperties: "", query.FieldPersonProperties: "", query.FieldPersonID: "", query.FieldElementsChain: "",
-	}}, small, `INSERT INTO events VALUES ('a', 1, 'e', 'd', NULL, '2026-03-01 13:00:00+01')`)
+	})}}, small, `INSERT INTO events VALUES ('a', 1, 'e', 'd', NULL, '2026-03-01 13:00:00+01')`)
 	rows, err := read(t.Context(), s)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a | (null) | 2026-03-01T12:00:00Z | {} | (null) | "}, rows)
 }
 
-func TestOptionsThatCannotWork(t *testing.T) {
+func TestAnAddressThatCannotWork(t *testing.T) {
 	t.Parallel()
-	for name, o := range map[string]postgres.Options{
-		"an address":        {DSN: "postgres://user:secret@host:port/"},
-		"an unknown field":  {Columns: map[query.Field]string{"nonsense": "x"}},
-		"no ingestion time": {Columns: map[query.Field]string{query.FieldInsertedAt: ""}},
+	_, err := postgres.New(postgres.Options{DSN: "postgres://user:secret@host:port/"})
+	require.Equal(t, batch.CodeConfig, batch.CodeOf(err), "%v", err)
+	require.NotContains(t, fmt.Sprintf("%+v", err), "secret")
+}
+
+func TestATableWithoutTheTimeOfArrivalCannotWork(t *testing.T) {
+	t.Parallel()
+	_, err := postgres.New(postgres.Options{DSN: "postgres://host/x", Models: query.Catalog{renamed(map[query.Field]string{query.FieldInsertedAt: ""})}})
+	require.Equal(t, batch.CodeConfig, batch.CodeOf(err), "%v", err)
+}
+
+func TestCheckNamesTheColumnsThatAreWrong(t *testing.T) {
+	t.Parallel()
+	s := start(t, postgres.Options{}, strings.Replace(small, "distinct_id text", "distinct_id text, properties bytea", 1))
+	err := s.Check(t.Context())
+	for _, problem := range []string{
+		`the table events of the PostgreSQL source has no column "created_at", which the model events has for created_at`,
+		`the column "properties" of the table events of the PostgreSQL source has the type bytea, and the field properties of the model events is a json`,
+		`the PostgreSQL source has no table persons, which the model persons is in`,
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			_, err := postgres.New(o)
-			require.Equal(t, batch.CodeConfig, batch.CodeOf(err), "%v", err)
-			require.NotContains(t, fmt.Sprintf("%+v", err), "secret")
-		})
+		require.ErrorContains(t, err, problem)
 	}
+	require.NotContains(t, err.Error(), `"uuid"`)
 }
 
 func TestErrorsSayWhoMustAct(t *testing.T) {
@@ -246,6 +260,8 @@ func TestErrorsSayWhoMustAct(t *testing.T) {
 	const complete = `CREATE TABLE events (uuid uuid, team_id int, event text, distinct_id text, "timestamp" timestamptz,
 		inserted_at timestamptz, created_at timestamptz, properties text, person_properties text, person_id text, elements_chain text)`
 	const row = `INSERT INTO events (uuid, team_id, inserted_at, "timestamp") VALUES (gen_random_uuid(), 1, '2026-03-01 12:00:00Z', %s)`
+	elsewhere := renamed(nil)
+	elsewhere.Table = []string{"nowhere", "events"}
 	for name, test := range map[string]struct {
 		options    postgres.Options
 		dsn        func(string) string
@@ -253,7 +269,7 @@ func TestErrorsSayWhoMustAct(t *testing.T) {
 		want       batch.Code
 	}{
 		"no table":     {want: batch.CodeNotFound},
-		"no schema":    {options: postgres.Options{Schema: "nowhere"}, want: batch.CodeNotFound},
+		"no schema":    {options: postgres.Options{Models: query.Catalog{elsewhere}}, want: batch.CodeNotFound},
 		"no database":  {dsn: func(s string) string { return strings.Replace(s, "test_", "nowhere_", 1) }, want: batch.CodeNotFound},
 		"no user":      {dsn: func(s string) string { return strings.Replace(s, "postgres@", "nobody@", 1) }, want: batch.CodeCredentials},
 		"no server":    {dsn: func(string) string { return "postgres://postgres@127.0.0.1:1/x" }, want: batch.CodeUnavailable},
@@ -300,7 +316,7 @@ func TestWritingIsImpossible(t *testing.T) {
 	t.Parallel()
 	s := start(t, postgres.Options{}, small, `CREATE FUNCTION sneak() RETURNS text LANGUAGE plpgsql AS 'BEGIN DELETE FROM real; RETURN ''x''; END'`,
 		`ALTER TABLE events RENAME TO real`, `CREATE VIEW events AS SELECT sneak() uuid, 1 team_id, 'e' event, 'd' distinct_id, now() "timestamp", now() inserted_at`)
-	_, _, err := s.Earliest(t.Context(), 1, batch.ModelEvents)
+	_, _, err := s.Earliest(t.Context(), query.Query{TeamID: 1, Model: batch.ModelEvents})
 	require.ErrorContains(t, err, "read-only")
 }
 

@@ -131,7 +131,7 @@ func testRepeat(ctx context.Context, t *testing.T, f Fixture) {
 }
 
 func testEarliest(ctx context.Context, t *testing.T, f Fixture) {
-	_, ok, err := f.Source.Earliest(ctx, team, batch.ModelEvents)
+	_, ok, err := f.Source.Earliest(ctx, query.Query{TeamID: team, Model: batch.ModelEvents})
 	require.NoError(t, err)
 	require.False(t, ok, "there are no rows")
 
@@ -141,7 +141,7 @@ func testEarliest(ctx context.Context, t *testing.T, f Fixture) {
 	other := row(3, start.AddDate(-1, 0, 0))
 	other.TeamID = otherTeam
 	f.Seed(t, []Row{row(2, start.Add(time.Hour)), earliest, other})
-	at, ok, err := f.Source.Earliest(ctx, team, batch.ModelEvents)
+	at, ok, err := f.Source.Earliest(ctx, query.Query{TeamID: team, Model: batch.ModelEvents})
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.True(t, at.Equal(earliest.InsertedAt), "got %v want %v", at, earliest.InsertedAt)
@@ -163,7 +163,7 @@ func testUnknown(ctx context.Context, t *testing.T, f Fixture) {
 	require.Equal(t, batch.CodeConfig, codeOf(err))
 	_, err = f.Source.Plan(ctx, model, 3)
 	require.Equal(t, batch.CodeConfig, codeOf(err))
-	_, _, err = f.Source.Earliest(ctx, team, "nonsense")
+	_, _, err = f.Source.Earliest(ctx, query.Query{TeamID: team, Model: "nonsense"})
 	require.Equal(t, batch.CodeConfig, codeOf(err))
 }
 

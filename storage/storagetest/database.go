@@ -106,7 +106,7 @@ func Run(e batch.Export, i batch.Interval) batch.Run {
 func Backfill(e batch.Export, start, end time.Time) batch.Backfill {
 	return batch.Backfill{
 		ID: NewID(), ExportID: e.ID, TeamID: e.TeamID, StartAt: &start, EndAt: &end, Status: batch.BackfillRunning,
-		Concurrency: 1, CreatedAt: Noon, LastUpdatedAt: Noon,
+		Order: batch.OldestFirst, Concurrency: 1, CreatedAt: Noon, LastUpdatedAt: Noon,
 	}
 }
 

@@ -39,6 +39,7 @@ type options struct {
 	memory  string
 	limit   time.Duration
 	profile string
+	to      string
 	child   string // the measurement that this process makes; "" = it starts them
 }
 
@@ -49,12 +50,13 @@ func parse(args []string, usage io.Writer) (options, error) {
 	flags.Int64Var(&o.rows, "rows", 1_000_000, "how many events to generate, or how many to make of a file's")
 	flags.StringVar(&o.events, "events", "", "a file of events (.parquet, .jsonl, .jsonl.gz, .csv) in place of generated ones")
 	flags.StringVar(&o.dir, "dir", filepath.Join(os.TempDir(), "tranche-bench"), "where events are kept and files are written")
-	flags.StringVar(&o.only, "only", "", "only measurements whose name contains one of these, separated by commas")
+	flags.StringVar(&o.only, "only", "", "only measurements whose name contains one of these, separated by |")
 	flags.IntVar(&o.repeat, "repeat", 1, "how often each is measured; the least CPU time counts")
 	flags.IntVar(&o.threads, "threads", 2, "how many threads DuckDB may use, as a source and for its COPY")
 	flags.StringVar(&o.memory, "memory", "128MB", "how much memory DuckDB may use as a source; its COPY may use all")
 	flags.DurationVar(&o.limit, "limit", 5*time.Minute, "how long one measurement may take")
 	flags.StringVar(&o.profile, "profile", "", "a folder for CPU profiles of Tranche's measurements")
+	flags.StringVar(&o.to, "to", "", "a file with a destination to measure too: {type, config} as in the API")
 	flags.StringVar(&o.child, "measure", "", "make one measurement and print it as JSON")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
@@ -77,28 +79,32 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	if err := prepare(ctx, o, log); err != nil {
 		return err
 	}
+	all, err := cases(o)
+	if err != nil {
+		return err
+	}
 	var table []Measurement
 	for range max(o.repeat, 1) {
-		for _, c := range cases(o) {
+		for _, c := range all {
 			if !o.wants(c.name) {
 				continue
 			}
 			_, _ = fmt.Fprintf(log, "%s…\n", c.name) // progress for who watches
 			m, err := inProcess(ctx, args, c.name, o.limit, log)
 			if err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
+				return errors.Join(fmt.Errorf("%s: %w", c.name, err), print(out, all, table)) // minutes of work
 			}
 			table = keepLeast(table, m)
 		}
 	}
-	return print(out, o, table)
+	return print(out, all, table)
 }
 
 func (o options) wants(name string) bool {
 	if o.only == "" {
 		return true
 	}
-	for word := range strings.SplitSeq(o.only, ",") {
+	for word := range strings.SplitSeq(o.only, "|") {
 		if strings.Contains(name, word) {
 			return true
 		}

@@ -37,7 +37,7 @@ type result struct {
 }
 
 // cases are all measurements, in the order of the table.
-func cases(options) []subject {
+func cases(o options) ([]subject, error) {
 	var all []subject
 	for _, f := range []struct{ name, copy, format, compression string }{
 		{"Parquet zstd", "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1", "Parquet", "zstd"},
@@ -45,18 +45,30 @@ func cases(options) []subject {
 		{"JSONLines gzip", "FORMAT json, COMPRESSION gzip", "JSONLines", "gzip"},
 		{"JSONLines", "FORMAT json", "JSONLines", ""},
 	} {
-		baseline := "DuckDB COPY, " + f.name
 		all = append(all,
-			subject{name: baseline, run: copyOf(f.copy)},
-			subject{name: "Tranche to File, " + f.name, than: baseline, run: toFile(f.format, f.compression)},
+			subject{name: copyName(f.name), run: copyOf(f.copy)},
+			subject{name: "Tranche to File, " + f.name, than: copyName(f.name), run: toFile(f.format, f.compression)},
 		)
 	}
-	return append(all, subject{name: "DuckDB as a source, rows thrown away", run: scan})
+	if o.to != "" {
+		d, err := readPlace(o.to)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, subject{name: d.name(), than: copyName(d.format()), run: d.run})
+	}
+	return append(all, subject{name: "DuckDB as a source, rows thrown away", run: scan}), nil
 }
+
+func copyName(format string) string { return "DuckDB COPY, " + format }
 
 // measure makes the measurement that the options name, in this process.
 func measure(ctx context.Context, o options) (Measurement, error) {
-	for _, s := range cases(o) {
+	all, err := cases(o)
+	if err != nil {
+		return Measurement{}, err
+	}
+	for _, s := range all {
 		if s.name == o.child {
 			return s.measure(ctx, o)
 		}

@@ -7,7 +7,7 @@ import (
 )
 
 // print writes the measurements as a table of Markdown.
-func print(out io.Writer, o options, all []Measurement) error {
+func print(out io.Writer, order []subject, all []Measurement) error {
 	byName := make(map[string]Measurement, len(all))
 	var perRow float64 // bytes of values; COPY does not tell
 	for _, m := range all {
@@ -25,7 +25,7 @@ func print(out io.Writer, o options, all []Measurement) error {
 	}
 	line("export", "rows", "rows/s", "MB/s", "CPU s", "CPU s / M rows", "CPU ÷ COPY", "size ÷ COPY", "peak MiB", "MB out")
 	line("---", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
-	for _, s := range cases(o) {
+	for _, s := range order {
 		m, ok := byName[s.name]
 		if !ok {
 			continue

@@ -30,10 +30,7 @@ func (r *Rows) Next(ctx context.Context) (*Chunk, error) {
 	chunk := &Chunk{native: native, Rows: int(bindings.DataChunkGetSize(native))}
 	for i := range bindings.DataChunkGetColumnCount(native) {
 		vector := bindings.DataChunkGetVector(native, i)
-		chunk.columns = append(chunk.columns, Column{
-			data:     bindings.VectorGetData(vector),
-			validity: bindings.VectorGetValidity(vector),
-		})
+		chunk.columns = append(chunk.columns, columnOf(vector))
 	}
 	return chunk, nil
 }
@@ -62,6 +59,11 @@ func (c *Chunk) Close() { bindings.DestroyDataChunk(&c.native) }
 type Column struct {
 	data     unsafe.Pointer
 	validity unsafe.Pointer // a bit per row, nil = no nulls
+	vector   bindings.Vector
+}
+
+func columnOf(vector bindings.Vector) Column {
+	return Column{data: bindings.VectorGetData(vector), validity: bindings.VectorGetValidity(vector), vector: vector}
 }
 
 const bitsPerWord = 64
@@ -78,6 +80,27 @@ func (c Column) Null(row int) bool {
 // Int64 reads a BIGINT, or the microseconds of a TIMESTAMP.
 func (c Column) Int64(row int) int64 {
 	return *(*int64)(unsafe.Add(c.data, row*8))
+}
+
+// Float64 reads a DOUBLE.
+func (c Column) Float64(row int) float64 {
+	return *(*float64)(unsafe.Add(c.data, row*8))
+}
+
+// Int32 reads an INTEGER, or the days of a DATE.
+func (c Column) Int32(row int) int32 {
+	return *(*int32)(unsafe.Add(c.data, row*4))
+}
+
+// Bool reads a BOOLEAN.
+func (c Column) Bool(row int) bool {
+	return *(*uint8)(unsafe.Add(c.data, row)) != 0
+}
+
+// List reads a list: the rows [from, to) of the elements' column.
+func (c Column) List(row int) (elements Column, from, to int) {
+	entry := (*[2]uint64)(unsafe.Add(c.data, row*16)) // offset and length
+	return columnOf(bindings.ListVectorGetChild(c.vector)), int(entry[0]), int(entry[0] + entry[1])
 }
 
 // A text is DuckDB's string: short ones lie in it, of long ones it has a prefix and a pointer.

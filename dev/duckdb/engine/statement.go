@@ -9,7 +9,7 @@ import (
 )
 
 // Exec runs a statement and returns the number of rows that it changed. Values are bound to the question marks: int64,
-// float64, string and time.Time, which becomes a TIMESTAMP of microseconds in UTC.
+// float64, bool, string and time.Time, which becomes a TIMESTAMP of microseconds in UTC.
 func (c *Conn) Exec(ctx context.Context, sql string, values ...any) (int64, error) {
 	statement, err := c.prepare(sql, values)
 	if err != nil {
@@ -72,6 +72,8 @@ func bind(statement bindings.PreparedStatement, index bindings.IdxT, value any) 
 		state = bindings.BindInt64(statement, index, v)
 	case float64:
 		state = bindings.BindDouble(statement, index, v)
+	case bool:
+		state = bindings.BindBoolean(statement, index, v)
 	case string:
 		state = bindings.BindVarcharLength(statement, index, v, bindings.IdxT(len(v)))
 	case time.Time:

@@ -1,0 +1,94 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"tranche/batch"
+	"tranche/destinations"
+)
+
+// refuseOverlap is an error when time of the run's interval was delivered with intervals of another length, and nobody
+// asked for these to be replaced: two copies of the same rows would be visible.
+func (a *Activities) refuseOverlap(ctx context.Context, d delivery) error {
+	bounds, err := a.Store.DeliveredWithin(ctx, d.export.ID, d.run.Interval)
+	if err != nil {
+		return err
+	}
+	_, others := batch.NewDelivered(bounds).Of(d.run.Interval)
+	if len(others) == 0 {
+		return nil
+	}
+	replaces, err := a.replaces(ctx, d.run)
+	if err != nil || replaces {
+		return err
+	}
+	return batch.Errorf(batch.CodeOverlap, nil,
+		"%s was delivered as an interval of its own, and would be delivered twice: a backfill with \"replace\" takes its place", others[0])
+}
+
+// replaces says whether the run may take the place of deliveries of other lengths.
+func (a *Activities) replaces(ctx context.Context, r batch.Run) (bool, error) {
+	if r.BackfillID == nil {
+		return false, nil
+	}
+	b, err := a.Store.BackfillByID(ctx, *r.BackfillID)
+	return b.Replace, err
+}
+
+// takePlace takes out of sight what overlaps the run's interval: deliveries of other lengths that it replaces, and what
+// runs of such intervals may have published when they were fenced in their commit. Since the deliveries stop to count
+// before the first of their files goes, whoever comes after a run that died here finishes the work.
+func (a *Activities) takePlace(ctx context.Context, d delivery, destination destinations.Destination, token int64) error {
+	if err := a.refuseOverlap(ctx, d); err != nil {
+		return err
+	}
+	if err := a.Store.Supersede(ctx, d.run, token); err != nil {
+		return err
+	}
+	visible, err := a.Store.Visible(ctx, d.export.ID, d.run.Interval)
+	if err != nil {
+		return err
+	}
+	removed := map[batch.Interval]bool{}
+	for _, other := range visible {
+		if other.Interval.Equal(d.run.Interval) {
+			continue
+		}
+		removed[other.Interval] = true
+		if err := a.removeOther(ctx, d, destination, token, other.Interval); err != nil {
+			return err
+		}
+		if err := a.Store.Forget(ctx, d.run, token, other); err != nil {
+			return err
+		}
+		a.say(d.run, batch.LogInfo, fmt.Sprintf("Removed what was delivered for range %s: range %s takes its place.", other.Interval, d.run.Interval))
+	}
+	fenced, err := a.Store.FencedIntervals(ctx, d.export.ID, d.run.Interval)
+	if err != nil {
+		return err
+	}
+	for _, other := range fenced {
+		if removed[other] {
+			continue
+		}
+		if err := a.removeOther(ctx, d, destination, token, other); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeOther is the commit of another interval without rows, by this run.
+func (a *Activities) removeOther(
+	ctx context.Context, d delivery, destination destinations.Destination, token int64, other batch.Interval,
+) error {
+	previous, err := a.previous(ctx, d.export.ID, other)
+	if err != nil {
+		return err
+	}
+	target := d.target(d.run.Generation, token)
+	target.Interval = other
+	_, err = destination.Commit(ctx, target, nil, previous)
+	return err
+}

@@ -1,0 +1,505 @@
+package query
+
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Limits of a query's text.
+const (
+	maxQuery  = 16 << 10 // bytes
+	maxTokens = 4000
+	maxDepth  = 50
+)
+
+// A parser reads tokens into nodes. Nothing in it knows fields or functions.
+type parser struct {
+	tokens []token
+	at     int
+	depth  int
+}
+
+func newParser(text string) (*parser, error) {
+	if len(text) > maxQuery {
+		return nil, syntaxError("the query is longer than " + strconv.Itoa(maxQuery) + " bytes")
+	}
+	all, err := tokens(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) > maxTokens {
+		return nil, syntaxError("the query has more than " + strconv.Itoa(maxTokens) + " words")
+	}
+	return &parser{tokens: all}, nil
+}
+
+func (p *parser) peek() token { return p.tokens[p.at] }
+
+// peekAt looks further ahead; behind the end there is the end.
+func (p *parser) peekAt(n int) token { return p.tokens[min(p.at+n, len(p.tokens)-1)] }
+
+func (p *parser) next() token {
+	t := p.tokens[p.at]
+	if t.kind != tokenEnd {
+		p.at++
+	}
+	return t
+}
+
+// accept takes the symbol if it is next.
+func (p *parser) accept(symbol string) bool {
+	if p.peek().symbol(symbol) {
+		p.at++
+		return true
+	}
+	return false
+}
+
+// acceptWord takes the keyword if it is next.
+func (p *parser) acceptWord(word string) bool {
+	if p.peek().keyword(word) {
+		p.at++
+		return true
+	}
+	return false
+}
+
+func (p *parser) expect(symbol string) error {
+	if !p.accept(symbol) {
+		return p.unexpected()
+	}
+	return nil
+}
+
+func (p *parser) expectWord(word string) error {
+	if !p.acceptWord(word) {
+		return p.unexpected()
+	}
+	return nil
+}
+
+func (p *parser) unexpected() error {
+	t := p.peek()
+	if t.kind == tokenEnd {
+		return syntaxError("the query ends too early")
+	}
+	return syntaxError("unexpected '" + clip(t.text) + "'")
+}
+
+// deeper counts how deep expressions are nested.
+func (p *parser) deeper(parse func() (node, error)) (node, error) {
+	if p.depth++; p.depth > maxDepth {
+		return nil, syntaxError("the query is nested deeper than " + strconv.Itoa(maxDepth) + " levels")
+	}
+	defer func() { p.depth-- }()
+	return parse()
+}
+
+func (p *parser) expression() (node, error) { return p.deeper(p.disjunction) }
+
+func (p *parser) disjunction() (node, error) { return p.chain("OR", FunctionOr, p.conjunction) }
+
+func (p *parser) conjunction() (node, error) { return p.chain("AND", FunctionAnd, p.negation) }
+
+// chain reads operands that are joined by a keyword.
+func (p *parser) chain(word, function string, operand func() (node, error)) (node, error) {
+	first, err := operand()
+	if err != nil || !p.peek().keyword(word) {
+		return first, err
+	}
+	args := []node{first}
+	for p.acceptWord(word) {
+		arg, err := operand()
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, arg)
+	}
+	return callNode{name: function, args: args}, nil
+}
+
+func (p *parser) negation() (node, error) {
+	if !p.peek().keyword("NOT") {
+		return p.comparison()
+	}
+	p.next()
+	arg, err := p.deeper(p.negation)
+	return callNode{name: FunctionNot, args: []node{arg}}, err
+}
+
+// comparisons are the functions behind symbols.
+var comparisons = map[string]string{
+	"=": FunctionEquals, "==": FunctionEquals, "!=": FunctionNotEquals, "<>": FunctionNotEquals, "<": FunctionLess,
+	"<=": FunctionLessOrEquals, ">": FunctionGreater, ">=": FunctionGreaterOrEquals, "=~": FunctionMatch,
+}
+
+// comparison reads one comparison: a = b = c is refused.
+func (p *parser) comparison() (node, error) {
+	left, err := p.fallback()
+	if err != nil {
+		return nil, err
+	}
+	if p.peek().kind == tokenSymbol {
+		symbol := p.peek().text
+		name, ok := comparisons[symbol]
+		if !ok && symbol != "!~" {
+			return left, nil
+		}
+		p.next()
+		right, err := p.fallback()
+		if err != nil {
+			return nil, err
+		}
+		if symbol == "!~" {
+			return callNode{FunctionNot, []node{callNode{FunctionMatch, []node{left, right}}}}, nil
+		}
+		return callNode{name, []node{left, right}}, nil
+	}
+	return p.predicate(left)
+}
+
+// predicate reads IS NULL, IN, LIKE, ILIKE and BETWEEN behind what they are about.
+func (p *parser) predicate(left node) (node, error) {
+	if p.acceptWord("IS") {
+		name := FunctionIsNull
+		if p.acceptWord("NOT") {
+			name = FunctionIsNotNull
+		}
+		return callNode{name, []node{left}}, p.expectWord("NULL")
+	}
+	negate := p.peek().keyword("NOT") && !p.peekAt(1).symbol("(")
+	if negate {
+		p.next()
+	}
+	var found node
+	var err error
+	switch {
+	case p.acceptWord("IN"):
+		found, err = p.in(left)
+	case p.acceptWord("LIKE"):
+		found, err = p.with(FunctionLike, left)
+	case p.acceptWord("ILIKE"):
+		found, err = p.with(FunctionILike, left)
+	case p.acceptWord("BETWEEN"):
+		found, err = p.between(left)
+	case negate:
+		return nil, p.unexpected()
+	default:
+		return left, nil
+	}
+	if negate && err == nil {
+		found = callNode{FunctionNot, []node{found}}
+	}
+	return found, err
+}
+
+func (p *parser) with(name string, left node) (node, error) {
+	right, err := p.fallback()
+	return callNode{name, []node{left, right}}, err
+}
+
+func (p *parser) in(left node) (node, error) {
+	closing := ")"
+	if p.accept("[") {
+		closing = "]"
+	} else if err := p.expect("("); err != nil {
+		return nil, err
+	}
+	if p.peek().keyword("SELECT") || p.peek().keyword("WITH") {
+		return subqueryNode{}, p.skipParenthesis()
+	}
+	args, err := p.list(closing)
+	if err == nil && len(args) == 0 {
+		err = syntaxError("the list behind IN is empty")
+	}
+	return callNode{FunctionIn, append([]node{left}, args...)}, err
+}
+
+func (p *parser) between(left node) (node, error) {
+	from, err := p.fallback()
+	if err == nil {
+		err = p.expectWord("AND")
+	}
+	if err != nil {
+		return nil, err
+	}
+	to, err := p.fallback()
+	return callNode{FunctionAnd, []node{
+		callNode{FunctionGreaterOrEquals, []node{left, from}}, callNode{FunctionLessOrEquals, []node{left, to}},
+	}}, err
+}
+
+func (p *parser) fallback() (node, error) {
+	return p.binary(map[string]string{"??": "ifNull"}, p.sum)
+}
+
+func (p *parser) sum() (node, error) {
+	return p.binary(map[string]string{"+": FunctionPlus, "-": FunctionMinus, "||": FunctionConcat}, p.product)
+}
+
+func (p *parser) product() (node, error) {
+	return p.binary(map[string]string{"*": FunctionMultiply, "/": FunctionDivide, "%": FunctionModulo}, p.sign)
+}
+
+// binary reads operands and operators of one precedence, from left to right.
+func (p *parser) binary(operators map[string]string, operand func() (node, error)) (node, error) {
+	left, err := operand()
+	for n := 0; err == nil && p.peek().kind == tokenSymbol; n++ {
+		name, ok := operators[p.peek().text]
+		if !ok {
+			break
+		}
+		if n == maxDepth {
+			return nil, syntaxError("an expression has more than " + strconv.Itoa(maxDepth) + " operands")
+		}
+		p.next()
+		var right node
+		right, err = operand()
+		left = callNode{name, []node{left, right}}
+	}
+	return left, err
+}
+
+func (p *parser) sign() (node, error) {
+	switch {
+	case p.accept("-"):
+		arg, err := p.deeper(p.sign)
+		if l, ok := arg.(literalNode); ok {
+			switch v := l.value.(type) {
+			case int64:
+				return literalNode{-v}, err
+			case float64:
+				return literalNode{-v}, err
+			}
+		}
+		return callNode{FunctionNegate, []node{arg}}, err
+	case p.accept("+"):
+		return p.deeper(p.sign)
+	}
+	return p.postfix()
+}
+
+// postfix reads what follows a value: keys of JSON and casts.
+func (p *parser) postfix() (node, error) {
+	n, err := p.primary()
+	for err == nil {
+		switch {
+		case p.accept("::"):
+			n, err = p.castTo(n)
+		case p.accept("["):
+			n, err = p.key(n)
+		default:
+			return n, nil
+		}
+	}
+	return n, err
+}
+
+// key reads ['key'] behind a path, which it becomes a part of.
+func (p *parser) key(n node) (node, error) {
+	path, ok := n.(pathNode)
+	t := p.next()
+	if !ok || t.kind != tokenText {
+		return nil, syntaxError("brackets take a key in quotes, behind a field")
+	}
+	path.parts = append(path.parts[:len(path.parts):len(path.parts)], t.text)
+	return path, p.expect("]")
+}
+
+// castTo reads the name of a type.
+func (p *parser) castTo(n node) (node, error) {
+	t := p.next()
+	name, ok := castNames[strings.ToLower(t.text)]
+	if !ok || t.kind != tokenName && t.kind != tokenText {
+		return nil, syntaxError("unknown type '" + clip(t.text) + "'")
+	}
+	return callNode{name, []node{n}}, nil
+}
+
+func (p *parser) primary() (node, error) {
+	t := p.peek()
+	switch t.kind {
+	case tokenText:
+		p.next()
+		return literalNode{t.text}, nil
+	case tokenNumber:
+		p.next()
+		return number(t.text)
+	case tokenPlaceholder:
+		p.next()
+		return placeholderNode{t.text}, nil
+	case tokenName, tokenQuotedName:
+		return p.named()
+	case tokenSymbol:
+		if t.text == "(" {
+			return p.parenthesis()
+		}
+		if t.text == "*" {
+			p.next()
+			return starNode{}, nil
+		}
+	case tokenEnd:
+	}
+	return nil, p.unexpected()
+}
+
+func number(text string) (node, error) {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return literalNode{n}, nil
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsInf(f, 0) {
+		return nil, syntaxError("the number " + clip(text) + " is too large")
+	}
+	return literalNode{f}, nil
+}
+
+func (p *parser) parenthesis() (node, error) {
+	p.next()
+	if p.peek().keyword("SELECT") || p.peek().keyword("WITH") {
+		return subqueryNode{}, p.skipParenthesis()
+	}
+	n, err := p.expression()
+	if err != nil {
+		return nil, err
+	}
+	return n, p.expect(")")
+}
+
+// skipParenthesis passes over what is refused later, up to the parenthesis that closes the open one.
+func (p *parser) skipParenthesis() error {
+	for open := 1; open > 0; {
+		t := p.next()
+		switch {
+		case t.kind == tokenEnd:
+			return p.unexpected()
+		case t.symbol("("):
+			open++
+		case t.symbol(")"):
+			open--
+		}
+	}
+	return nil
+}
+
+// named reads what begins with a name: a constant, CASE, CAST, a call or a path.
+func (p *parser) named() (node, error) {
+	t := p.next()
+	if t.kind == tokenName {
+		switch strings.ToLower(t.text) {
+		case "null":
+			return literalNode{nil}, nil
+		case "true", "false":
+			return literalNode{strings.EqualFold(t.text, "true")}, nil
+		case "case":
+			return p.caseOf()
+		case "cast":
+			if p.peek().symbol("(") {
+				return p.cast()
+			}
+		}
+		if p.peek().symbol("(") {
+			p.next()
+			args, err := p.list(")")
+			return callNode{t.text, args}, err
+		}
+		if reserved[strings.ToLower(t.text)] {
+			p.at--
+			return nil, p.unexpected()
+		}
+	}
+	path := pathNode{parts: []string{t.text}}
+	for p.accept(".") {
+		part := p.next()
+		if part.symbol("*") {
+			return starNode{}, nil
+		}
+		if part.kind != tokenName && part.kind != tokenQuotedName {
+			p.at--
+			return nil, p.unexpected()
+		}
+		path.parts = append(path.parts, part.text)
+	}
+	return path, nil
+}
+
+// list reads expressions up to the closing bracket.
+func (p *parser) list(closing string) ([]node, error) {
+	if p.accept(closing) {
+		return nil, nil
+	}
+	var all []node
+	for {
+		if p.peek().keyword("DISTINCT") {
+			return nil, &RefusalError{Message: "Unsupported HogQL query"}
+		}
+		n, err := p.expression()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, n)
+		if p.accept(closing) {
+			return all, nil
+		}
+		if err := p.expect(","); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (p *parser) cast() (node, error) {
+	p.next()
+	n, err := p.expression()
+	if err != nil {
+		return nil, err
+	}
+	if !p.acceptWord("AS") {
+		if err := p.expect(","); err != nil {
+			return nil, err
+		}
+	}
+	if n, err = p.castTo(n); err != nil {
+		return nil, err
+	}
+	return n, p.expect(")")
+}
+
+// caseOf reads CASE [x] WHEN a THEN b … [ELSE c] END.
+func (p *parser) caseOf() (node, error) {
+	var subject node
+	var err error
+	if !p.peek().keyword("WHEN") {
+		if subject, err = p.expression(); err != nil {
+			return nil, err
+		}
+	}
+	var args []node
+	for p.acceptWord("WHEN") {
+		condition, err := p.expression()
+		if err == nil {
+			err = p.expectWord("THEN")
+		}
+		if err != nil {
+			return nil, err
+		}
+		if subject != nil {
+			condition = callNode{FunctionEquals, []node{subject, condition}}
+		}
+		value, err := p.expression()
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, condition, value)
+	}
+	if args == nil {
+		return nil, p.unexpected()
+	}
+	otherwise := node(literalNode{nil})
+	if p.acceptWord("ELSE") {
+		if otherwise, err = p.expression(); err != nil {
+			return nil, err
+		}
+	}
+	return callNode{FunctionMultiIf, append(args, otherwise)}, p.expectWord("END")
+}

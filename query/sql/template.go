@@ -1,0 +1,150 @@
+package sql
+
+import (
+	"strings"
+
+	"tranche/query"
+)
+
+// templates are what functions print as, in the order of PostgreSQL, DuckDB, ClickHouse; a type behind a colon is that of
+// the result, or of the argument where the function is a cast. Each means the same in all three, which the tests of
+// querytest prove on the real engines.
+var templates = map[string][3]string{
+	query.FunctionNot: same("(NOT @1)"),
+
+	query.FunctionEquals:                      same("(@1 = @2)"),
+	query.FunctionNotEquals:                   same("(@1 <> @2)"),
+	query.FunctionLess:                        same("(@1 < @2)"),
+	query.FunctionLessOrEquals:                same("(@1 <= @2)"),
+	query.FunctionGreater:                     same("(@1 > @2)"),
+	query.FunctionGreaterOrEquals:             same("(@1 >= @2)"),
+	query.FunctionLess + ":string":            {`(@1 COLLATE "C" < @2)`, "(@1 < @2)", "(@1 < @2)"},
+	query.FunctionLessOrEquals + ":string":    {`(@1 COLLATE "C" <= @2)`, "(@1 <= @2)", "(@1 <= @2)"},
+	query.FunctionGreater + ":string":         {`(@1 COLLATE "C" > @2)`, "(@1 > @2)", "(@1 > @2)"},
+	query.FunctionGreaterOrEquals + ":string": {`(@1 COLLATE "C" >= @2)`, "(@1 >= @2)", "(@1 >= @2)"},
+	query.FunctionIsNull:                      same("(@1 IS NULL)"),
+	query.FunctionIsNotNull:                   same("(@1 IS NOT NULL)"),
+
+	query.FunctionLike:  {"(@1 LIKE @2)", `(@1 LIKE @2 ESCAPE '\')`, "(@1 LIKE @2)"},
+	query.FunctionILike: {"(" + folded("lower", "@1") + " LIKE " + folded("lower", "@2") + ")", `(lower(@1) LIKE lower(@2) ESCAPE '\')`, "(lowerUTF8(@1) LIKE lowerUTF8(@2))"},
+	query.FunctionMatch: {"(@1 ~ @2)", "regexp_matches(@1, @2)", "match(@1, @2)"},
+
+	query.FunctionPlus + ":integer":     exact("+"),
+	query.FunctionMinus + ":integer":    exact("-"),
+	query.FunctionMultiply + ":integer": exact("*"),
+	query.FunctionPlus + ":float":       same("(@1 + @2)"),
+	query.FunctionMinus + ":float":      same("(@1 - @2)"),
+	query.FunctionMultiply + ":float":   same("(@1 * @2)"),
+	query.FunctionDivide:                same("(@1 / NULLIF(@2, 0))"),
+	query.FunctionIntDiv:                {"(@1 / NULLIF(@2, 0))", "(@1 // NULLIF(@2, 0))", "intDiv(@1, NULLIF(@2, 0))"},
+	query.FunctionModulo:                same("(@1 % NULLIF(@2, 0))"),
+	query.FunctionNegate:                same("(-@1)"),
+	query.FunctionAbs:                   {"abs(@1)", "abs(@1)", "abs(@1)"},
+	query.FunctionFloor:                 same("floor(@1)"),
+	query.FunctionCeil:                  same("ceil(@1)"),
+	query.FunctionRound:                 same("(floor(@1 * @2 + 0.5) / @2)"),
+	query.FunctionNullIf:                same("NULLIF(@1, @2)"),
+
+	query.FunctionToString + ":integer":   {"@1::text", "CAST(@1 AS VARCHAR)", "toString(@1)"},
+	query.FunctionToString + ":float":     {"@1::text", `regexp_replace(CAST(@1 AS VARCHAR), '\.0$', '')`, "toString(@1)"},
+	query.FunctionToString + ":boolean":   {"@1::text", "CAST(@1 AS VARCHAR)", "toString(CAST(@1 AS Nullable(Bool)))"},
+	query.FunctionToString + ":timestamp": {"to_char(@1, 'YYYY-MM-DD HH24:MI:SS.US')", "strftime(@1, '%Y-%m-%d %H:%M:%S.%f')", "toString(@1)"},
+	query.FunctionToString + ":date":      {"to_char(@1, 'YYYY-MM-DD')", "CAST(@1 AS VARCHAR)", "toString(@1)"},
+	query.FunctionToString + ":json":      same("@1"),
+	query.FunctionToInt + ":string":       read(query.IntegerPattern, "@1::bigint", "CAST(@1 AS BIGINT)", "toInt64OrNull(@1)"),
+	query.FunctionToInt + ":float": {
+		"(CASE WHEN abs(@1) < 1e18 THEN trunc(@1)::bigint END)", "(CASE WHEN abs(@1) < 1e18 THEN CAST(trunc(@1) AS BIGINT) END)",
+		"if(abs(@1) < 1e18, toInt64(trunc(@1)), NULL)",
+	},
+	query.FunctionToInt + ":boolean":     {"(@1::int)::bigint", "CAST(@1 AS BIGINT)", "toInt64(@1)"},
+	query.FunctionToFloat + ":string":    read(query.FloatPattern, "@1::float8", "CAST(@1 AS DOUBLE)", "toFloat64OrNull(@1)"),
+	query.FunctionToFloat + ":integer":   {"@1::float8", "CAST(@1 AS DOUBLE)", "toFloat64(@1)"},
+	query.FunctionToBool + ":string":     same("(CASE @1 WHEN 'true' THEN true WHEN '1' THEN true WHEN 'false' THEN false WHEN '0' THEN false END)"),
+	query.FunctionToBool + ":integer":    same("(@1 <> 0)"),
+	query.FunctionToDateTime + ":string": read(query.TimePattern, "@1::timestamptz", "CAST(CAST(@1 AS TIMESTAMPTZ) AS TIMESTAMP)", "parseDateTime64BestEffortOrNull(@1, 6, 'UTC')"),
+	query.FunctionToDateTime + ":date":   {"@1::timestamptz", "CAST(@1 AS TIMESTAMP)", "toDateTime64(@1, 6, 'UTC')"},
+	query.FunctionToDate + ":string":     read(query.TimePattern, "@1::timestamptz::date", "CAST(CAST(CAST(@1 AS TIMESTAMPTZ) AS TIMESTAMP) AS DATE)", "toDate32(parseDateTime64BestEffortOrNull(@1, 6, 'UTC'))"),
+	query.FunctionToDate + ":timestamp":  {"@1::date", "CAST(@1 AS DATE)", "toDate32(@1)"},
+
+	query.FunctionLower:      {folded("lower", "@1"), "lower(@1)", "lowerUTF8(@1)"},
+	query.FunctionUpper:      {folded("upper", "@1"), "upper(@1)", "upperUTF8(@1)"},
+	query.FunctionLength:     {"char_length(@1)::bigint", "length(@1)", "toInt64(lengthUTF8(@1))"},
+	query.FunctionTrim:       {"btrim(@1, ' ')", "trim(@1, ' ')", "trimBoth(@1)"},
+	query.FunctionSubstring:  {"substr(@1, @2::int, @3::int)", "substring(@1, @2, @3)", "substringUTF8(@1, @2, @3)"},
+	query.FunctionReplaceAll: {"replace(@1, @2, @3)", "replace(@1, @2, @3)", "replaceAll(@1, @2, @3)"},
+	query.FunctionStartsWith: {"starts_with(@1, @2)", "starts_with(@1, @2)", "startsWith(@1, @2)"},
+	query.FunctionEndsWith:   {"(right(@1, char_length(@2)) = @2)", "ends_with(@1, @2)", "endsWith(@1, @2)"},
+	query.FunctionPosition:   {"strpos(@1, @2)::bigint", "strpos(@1, @2)", "toInt64(positionUTF8(@1, @2))"},
+	query.FunctionContains:   {"(strpos(@1, @2) > 0)", "contains(@1, @2)", "(positionUTF8(@1, @2) > 0)"},
+	query.FunctionSHA256Hex:  {"encode(sha256(convert_to(@1, 'UTF8')), 'hex')", "sha256(@1)", "lower(hex(SHA256(@1)))"},
+
+	query.FunctionToYear:       part("year", "toYear"),
+	query.FunctionToMonth:      part("month", "toMonth"),
+	query.FunctionToDayOfMonth: part("day", "toDayOfMonth"),
+	query.FunctionToDayOfWeek:  part("isodow", "toDayOfWeek"),
+	query.FunctionToHour:       part("hour", "toHour"),
+	query.FunctionToMinute:     part("minute", "toMinute"),
+	query.FunctionToSecond:     part("second", "toSecond"),
+	query.FunctionToUnixTimestamp: {
+		"floor(extract(epoch from @1))::bigint", "(epoch_us(date_trunc('second', @1)) // 1000000)", "toInt64(toUnixTimestamp64Second(toDateTime64(@1, 0, 'UTC')))",
+	},
+	query.FunctionFromUnix: {
+		"(CASE WHEN @1 BETWEEN -2208988800 AND 7258118399 THEN to_timestamp(@1::float8) END)",
+		"(CASE WHEN @1 BETWEEN -2208988800 AND 7258118399 THEN make_timestamp(@1 * 1000000) END)",
+		"if(@1 BETWEEN -2208988800 AND 7258118399, fromUnixTimestamp64Second(assumeNotNull(@1), 'UTC'), NULL)",
+	},
+	query.FunctionDateTrunc:            {"date_trunc(@1, @2)", "date_trunc(@1, @2)", "toDateTime64(dateTrunc(@1, @2, 'UTC'), 6, 'UTC')"},
+	query.FunctionDateAdd:              {"(@1 + @2 * interval '1 microsecond')", "(@1 + to_microseconds(@2))", "addMicroseconds(@1, @2)"},
+	query.FunctionDateDiff + ":second": dateDiff("second", "1"),
+	query.FunctionDateDiff + ":minute": dateDiff("minute", "60"),
+	query.FunctionDateDiff + ":hour":   dateDiff("hour", "3600"),
+	query.FunctionDateDiff + ":day":    dateDiff("day", "86400"),
+}
+
+// folded changes the case of letters in PostgreSQL by a collation that knows all letters, whatever the locale of the
+// database. The result goes back to the plain order of its bytes: two collations in one expression are an error.
+func folded(function, text string) string {
+	return "(" + function + "(" + text + ` COLLATE "und-x-icu") COLLATE "C")`
+}
+
+func same(template string) [3]string { return [3]string{template, template, template} }
+
+// exact computes with more digits than the result may have: one that does not fit is null.
+func exact(operator string) [3]string {
+	return read(query.IntegerPattern, "@1::bigint", "CAST(@1 AS BIGINT)", "toInt64OrNull(@1)",
+		"(@1::numeric "+operator+" @2::numeric)::text",
+		"CAST(CAST(@1 AS HUGEINT) "+operator+" CAST(@2 AS HUGEINT) AS VARCHAR)",
+		"toString(toInt128(@1) "+operator+" toInt128(@2))")
+}
+
+// read converts text that matches the pattern; other text is null.
+func read(pattern, postgres, duckDB, clickHouse string, from ...string) [3]string {
+	if from == nil {
+		from = []string{"@1", "@1", "@1"}
+	}
+	pattern = literal(pattern)
+	escaped := strings.ReplaceAll(pattern, `\`, `\\`) // ClickHouse reads escapes in texts
+	into := func(template, text string) string {
+		return fill(template, textFragment(text)).text
+	}
+	return [3]string{
+		into(postgres, "(substring("+from[0]+" from "+pattern+"))"),
+		into(duckDB, "NULLIF(regexp_extract("+from[1]+", "+pattern+"), '')"),
+		into(clickHouse, "extract("+from[2]+", "+escaped+")"),
+	}
+}
+
+// part is a part of an instant.
+func part(name, clickHouse string) [3]string {
+	return [3]string{
+		"floor(extract(" + name + " from @1))::bigint", "CAST(" + name + "(@1) AS BIGINT)", "toInt64(" + clickHouse + "(@1))",
+	}
+}
+
+// dateDiff counts the boundaries of a unit between two instants.
+func dateDiff(unit, seconds string) [3]string {
+	count := func(at string) string { return "floor(extract(epoch from " + at + ") / " + seconds + ")::bigint" }
+	return [3]string{
+		"(" + count("@2") + " - " + count("@1") + ")", "date_diff('" + unit + "', @1, @2)", "toInt64(dateDiff('" + unit + "', @1, @2, 'UTC'))",
+	}
+}

@@ -1,0 +1,136 @@
+package storage_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tranche/batch"
+	"tranche/storage"
+	"tranche/storage/storagetest"
+)
+
+func TestDeliveriesOfAnotherLengthAreSupersededAtOnce(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *storage.DB) {
+		e := createExport(t, db)
+		hours := []batch.Interval{storagetest.Hour(-1), storagetest.Hour(0), storagetest.Hour(40)} // the last lies outside
+		for _, i := range hours {
+			deliver(t, db, planned(t, db, e, i))
+		}
+		before := deliver(t, db, planned(t, db, e, day()))
+		r := planned(t, db, e, day())
+		token := lease(t, db, r)
+		bounds := func() []batch.Interval {
+			t.Helper()
+			bounds, err := db.DeliveredWithin(t.Context(), e.ID, day())
+			require.NoError(t, err)
+			return bounds
+		}
+		require.Equal(t, []batch.Interval{day(), hours[0], hours[1]}, bounds())
+
+		requireCode(t, batch.CodeSuperseded, db.Supersede(t.Context(), r, token+1))
+		require.NoError(t, db.Supersede(t.Context(), r, token))
+		require.NoError(t, db.Supersede(t.Context(), r, token), "a repeat")
+		require.Equal(t, []batch.Interval{day()}, bounds())
+		gone, err := db.Delivery(t.Context(), e.ID, hours[0])
+		require.NoError(t, err)
+		require.Nil(t, gone)
+		listed, err := db.Deliveries(t.Context(), e.ID, time.Time{}, day().End)
+		require.NoError(t, err)
+		require.Equal(t, []batch.Delivery{before}, listed)
+		since, err := db.DeliveredSince(t.Context(), e.ID, day(), time.Time{})
+		require.NoError(t, err)
+		require.Equal(t, []batch.Interval{day()}, since)
+
+		visible, err := db.Visible(t.Context(), e.ID, day())
+		require.NoError(t, err)
+		require.Len(t, visible, 3)
+		require.Nil(t, visible[0].SupersededAt)
+		for _, d := range visible[1:] {
+			require.NotNil(t, d.SupersededAt)
+		}
+		requireCode(t, batch.CodeSuperseded, db.Forget(t.Context(), r, token+1, visible[1]))
+		require.NoError(t, db.Forget(t.Context(), r, token, visible[0]), "it counts, so it stays")
+		require.NoError(t, db.Forget(t.Context(), r, token, visible[1]))
+		visible, err = db.Visible(t.Context(), e.ID, day())
+		require.NoError(t, err)
+		require.Len(t, visible, 2)
+		outside, err := db.Delivery(t.Context(), e.ID, hours[2])
+		require.NoError(t, err)
+		require.NotNil(t, outside)
+	})
+}
+
+func TestAnIntervalThatIsDeliveredAgainIsSupersededNoMore(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *storage.DB) {
+		e, i := createExport(t, db), storagetest.Hour(-1)
+		deliver(t, db, planned(t, db, e, i))
+		longer := planned(t, db, e, day())
+		token := lease(t, db, longer)
+		require.NoError(t, db.Supersede(t.Context(), longer, token))
+		old, err := db.Visible(t.Context(), e.ID, i)
+		require.NoError(t, err)
+		want := deliver(t, db, planned(t, db, e, i))
+		got, err := db.Delivery(t.Context(), e.ID, i)
+		require.NoError(t, err)
+		require.Equal(t, &want, got)
+		require.NoError(t, db.Forget(t.Context(), longer, token, old[0]))
+		got, err = db.Delivery(t.Context(), e.ID, i)
+		require.NoError(t, err)
+		require.Equal(t, &want, got, "what is there now is another's")
+	})
+}
+
+func TestTheIntervalsOfFencedRunsThatMayHavePublished(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *storage.DB) {
+		e := createExport(t, db)
+		r := planned(t, db, e, storagetest.Hour(0))
+		_, err := db.Split(t.Context(), r.ID, 1, 0)
+		require.NoError(t, err)
+		require.NoError(t, db.RecordRef(t.Context(), refRow(r, 0, 1, "x")))
+		require.NoError(t, db.SaveReceipt(t.Context(), r.ID, 1, 1, receipt(0, 1)))
+		longer := planned(t, db, e, day())
+		_, err = db.Fence(t.Context(), e.ID, day(), lease(t, db, longer), longer.ID, 1)
+		require.NoError(t, err)
+		none, err := db.FencedIntervals(t.Context(), e.ID, day())
+		require.NoError(t, err)
+		require.Empty(t, none, "its commit had not begun")
+		_, err = db.BeginCommit(t.Context(), r.ID)
+		require.NoError(t, err)
+		got, err := db.FencedIntervals(t.Context(), e.ID, day())
+		require.NoError(t, err)
+		require.Equal(t, []batch.Interval{storagetest.Hour(0)}, got)
+		same, err := db.FencedIntervals(t.Context(), e.ID, storagetest.Hour(0))
+		require.NoError(t, err)
+		require.Empty(t, same, "FencedObjects tells of the interval itself")
+		beside, err := db.FencedIntervals(t.Context(), e.ID, storagetest.Hour(1))
+		require.NoError(t, err)
+		require.Empty(t, beside)
+	})
+}
+
+func TestTheSizeOfRowsIsThatOfTheNewestDeliveries(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *storage.DB) {
+		e := createExport(t, db)
+		rows, bytes, err := db.DeliveredLately(t.Context(), e.ID, 2)
+		require.NoError(t, err)
+		require.Zero(t, rows+bytes)
+		for n := range 4 {
+			r := planned(t, db, e, storagetest.Hour(n))
+			d := delivered(r, lease(t, db, r))
+			d.Rows, d.Bytes = int64(n), int64(100*n)
+			if n == 3 {
+				d.Rows, d.Bytes = 0, 0 // an interval without rows says nothing
+			}
+			require.NoError(t, db.RecordDelivery(t.Context(), d))
+		}
+		rows, bytes, err = db.DeliveredLately(t.Context(), e.ID, 2)
+		require.NoError(t, err)
+		require.Equal(t, []int64{3, 300}, []int64{rows, bytes})
+	})
+}
