@@ -89,7 +89,7 @@ func (s *Server) Stop() {
 	}
 }
 
-// BinVariable, in the environment, names the folder of the server's programs, to test on another version than the newest
+// BinVariable names, in the environment, the folder of the server's programs, to test on another version than the newest
 // that is installed.
 const BinVariable = "TRANCHE_TEST_POSTGRES"
 
