@@ -92,8 +92,8 @@ func TestEverySourceDeliversTheSame(t *testing.T) {
 	found := map[string]delivered{}
 	for name, args := range map[string]func(t *testing.T) []string{
 		"embedded":   func(t *testing.T) []string { return []string{"--load", writeJSONLines(t, "events.jsonl", stored)} }, //nolint:thelper // it is a table
-		"PostgreSQL": func(t *testing.T) []string { return []string{"--source", inPostgres(t, stored)} }, //nolint:thelper // it is a table
-		"ClickHouse": func(t *testing.T) []string { return []string{"--source", inClickHouse(t, stored)} }, //nolint:thelper // it is a table
+		"PostgreSQL": func(t *testing.T) []string { return []string{"--source", inPostgres(t, stored)} },                   //nolint:thelper // it is a table
+		"ClickHouse": func(t *testing.T) []string { return []string{"--source", inClickHouse(t, stored)} },                 //nolint:thelper // it is a table
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
