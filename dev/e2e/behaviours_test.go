@@ -61,8 +61,8 @@ func TestBehaviours(t *testing.T) {
 	}
 	t.Run("at work", func(t *testing.T) {
 		t.Parallel()
-		for name, behave := range behavioursAtWork { //nolint:paralleltest // they hold the worker's slots
-			t.Run(name, func(t *testing.T) { behave(ground.tenant(t)) })
+		for name, behave := range behavioursAtWork {
+			t.Run(name, func(t *testing.T) { behave(ground.tenant(t)) }) //nolint:paralleltest // they hold the worker's slots
 		}
 	})
 	t.Run("each number is tested or explained", func(t *testing.T) {
@@ -268,7 +268,7 @@ func (r reply) is(status int) reply {
 }
 
 // says checks the status and the exact body.
-func (r reply) says(status int, body string) {
+func (r reply) says(status int, body string) { //nolint:unparam // it reads better with the status
 	r.t.Helper()
 	r.is(status)
 	require.JSONEq(r.t, body, string(r.body))

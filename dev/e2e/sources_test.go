@@ -91,9 +91,9 @@ func TestEverySourceDeliversTheSame(t *testing.T) {
 
 	found := map[string]delivered{}
 	for name, args := range map[string]func(t *testing.T) []string{
-		"embedded":   func(t *testing.T) []string { return []string{"--load", writeJSONLines(t, "events.jsonl", stored)} },
-		"PostgreSQL": func(t *testing.T) []string { return []string{"--source", inPostgres(t, stored)} },
-		"ClickHouse": func(t *testing.T) []string { return []string{"--source", inClickHouse(t, stored)} },
+		"embedded":   func(t *testing.T) []string { return []string{"--load", writeJSONLines(t, "events.jsonl", stored)} }, //nolint:thelper // it is a table
+		"PostgreSQL": func(t *testing.T) []string { return []string{"--source", inPostgres(t, stored)} },                   //nolint:thelper // it is a table
+		"ClickHouse": func(t *testing.T) []string { return []string{"--source", inClickHouse(t, stored)} },                 //nolint:thelper // it is a table
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -107,7 +107,7 @@ func TestEverySourceDeliversTheSame(t *testing.T) {
 	}
 	want := found["embedded"].sorted(t)
 	require.Len(t, want, 6)
-	for name, d := range found {
+	for name, d := range found { //nolint:paralleltest // there are no tests in it
 		got := d.sorted(t)
 		require.Len(t, got, len(want), name)
 		for end, lines := range want {

@@ -148,7 +148,7 @@ func (s *Server) start() error {
 	if err != nil {
 		return err
 	}
-	s.command = exec.Command(self)
+	s.command = exec.Command(self) //nolint:noctx // it serves all tests and ends with stop
 	s.command.Env = append(os.Environ(), serveEnv+"="+s.folder, Library+"="+library)
 	s.command.Stderr = os.Stderr
 	s.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -191,10 +191,10 @@ func (s *Server) stop() {
 func serve(folder string) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer cancel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	fmt.Println(listener.Addr())
+	fmt.Fprintln(os.Stdout, listener.Addr())
 	return clickhouse.Serve(ctx, listener, os.Getenv(Library), folder, user, password)
 }
