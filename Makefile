@@ -51,8 +51,8 @@ dev: ## Build and run everything on this machine, with a demo; state is kept in 
 CHDB_VERSION := 26.7.3-stable.1
 CHDB := $(CACHE)/chdb-$(CHDB_VERSION)
 $(CHDB)/installed:
-	npm install --silent --no-audit --no-fund --prefix $(@D) @chdb/lib-linux-x64-gnu@$(CHDB_VERSION)
-	touch $@
+	@if npm install --silent --no-audit --no-fund --prefix $(@D) @chdb/lib-linux-x64-gnu@$(CHDB_VERSION); then touch $@; \
+	else echo "npm cannot fetch ClickHouse's engine: without it the tests of that source are skipped." >&2; [ "$${CI:-}" != true ]; fi
 
 .PHONY: test-servers
 test-servers: $(CHDB)/installed $(MINIO) ## Fetch or build the servers that the tests start and that no package of Debian's has.
