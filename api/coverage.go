@@ -52,10 +52,12 @@ type coveredBody struct {
 
 // A filledBody is what was started to fill gaps.
 type filledBody struct {
-	Detail    string            `json:"detail"`
-	Intervals int64             `json:"intervals"`
-	Remaining int               `json:"remaining_ranges"`
-	Backfills []filledRangeBody `json:"backfills"`
+	Detail    string `json:"detail"`
+	Intervals int64  `json:"intervals"`
+	Remaining int    `json:"remaining_ranges"`
+	// Overlapping ranges hold a part of what was delivered with another length; they were left alone.
+	Overlapping int               `json:"overlapping_ranges"`
+	Backfills   []filledRangeBody `json:"backfills"`
 }
 
 // A filledRangeBody is one backfill that fills a gap.
@@ -157,7 +159,7 @@ func (s *Server) fillCoverage(c *gin.Context, who caller) (int, any, error) {
 		return 0, nil, err
 	}
 	return http.StatusOK, filledBody{
-		Detail: filled.String(), Intervals: filled.Intervals, Remaining: filled.Remaining,
+		Detail: filled.String(), Intervals: filled.Intervals, Remaining: filled.Remaining, Overlapping: filled.Overlapping,
 		Backfills: each(filled.Backfills, func(r app.FilledRange) filledRangeBody {
 			return filledRangeBody{
 				BackfillID: r.Backfill.ID, StartAt: instantOf(r.Backfill.StartAt), EndAt: instantOf(r.Backfill.EndAt), Intervals: r.Intervals,

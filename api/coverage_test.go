@@ -190,11 +190,30 @@ func TestFillStartsBackfillsOfExactlyTheGaps(t *testing.T) {
 	require.Equal(t, started, w.temporal.take())
 
 	require.Equal(t, filled.json(), w.send(t, request()).json(), "the same request under the same key is served once")
-	w.call(t, http.MethodPost, coverageOf(id)+"/fill", body).is(http.StatusOK, `{"intervals": 0, "remaining_ranges": 0, "backfills": [],
+	w.call(t, http.MethodPost, coverageOf(id)+"/fill", body).is(http.StatusOK, `{"intervals": 0, "remaining_ranges": 0, "overlapping_ranges": 0, "backfills": [],
 		"detail": "There is nothing to fill: every interval is delivered, under way or was paused."}`)
 	require.Empty(t, w.temporal.take())
 	got := w.call(t, http.MethodGet, coverageOf(id)+"?start="+theHour(6).Start.Format(time.RFC3339), "").json()["results"].([]any)
 	require.Equal(t, backfills[0].(map[string]any)["backfill_id"], got[1].(map[string]any)["backfill"])
+}
+
+func TestFillSaysWhatItLeftAloneBecauseItWasDeliveredWithAnotherLength(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.export(t)
+	half := batch.Interval{Start: theHour(6).Start, End: theHour(6).Start.Add(30 * time.Minute)}
+	w.delivers(t, id, half, 1)
+	w.delivers(t, id, theHour(5), 1)
+	w.temporal.take()
+	fill := func(until batch.Interval) answer {
+		return w.call(t, http.MethodPost, coverageOf(id)+"/fill",
+			fmt.Sprintf(`{"start": %q, "end": %q}`, theHour(6).Start.Format(time.RFC3339), until.End.Format(time.RFC3339)))
+	}
+	const leftAlone = "Ranges left alone because a part of them was delivered with another length: 1. A backfill with 'replace' delivers them."
+	fill(theHour(6)).is(http.StatusOK, fmt.Sprintf(`{"intervals": 0, "remaining_ranges": 0, "overlapping_ranges": 1, "backfills": [], "detail": %q}`, leftAlone))
+	filled := fill(theHour(4))
+	require.Equal(t, "Backfills started: 1, for 1 intervals. "+leftAlone, filled.text("detail"))
+	require.Len(t, filled.json()["backfills"], 1, "the gap behind it is filled all the same")
 }
 
 func TestFillLeavesOutWhatWasPausedUnlessItIsAskedFor(t *testing.T) {

@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"context"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -9,22 +10,37 @@ import (
 	"tranche/query"
 )
 
-// Parts is how many splits are worth having for so many rows, at most limit: one for each splitRows.
-func Parts(rows, splitRows int64, limit int) int64 {
-	return min(int64(max(limit, 1)), max(rows/splitRows, 1))
+// Splits cuts the query's interval at quantiles of the time into at most limit splits: one for each splitRows rows, none
+// without rows. Quantiles returns the inner boundaries of that many equal parts, in ascending order.
+func Splits(
+	ctx context.Context, s Source, q query.Query, limit int, splitRows int64, quantiles func(parts int64) ([]time.Time, error),
+) ([]Split, error) {
+	rows, err := s.Count(ctx, q)
+	if err != nil || rows == 0 {
+		return nil, err
+	}
+	parts := min(int64(max(limit, 1)), max(rows/splitRows, 1))
+	if parts < 2 {
+		return cut(q.Interval, nil), nil
+	}
+	at, err := quantiles(parts)
+	if err != nil {
+		return nil, err
+	}
+	return cut(q.Interval, at), nil
 }
 
-// Cut makes splits of an interval out of times in ascending order at which to cut it. Those that are not strictly
+// cut makes splits of an interval out of times in ascending order at which to cut it. Those that are not strictly
 // within it or come twice are passed over: rows of one instant stay together.
-func Cut(interval batch.Interval, at []time.Time) []Split {
+func cut(interval batch.Interval, at []time.Time) []Split {
 	var splits []Split
 	start := interval.Start
-	for _, cut := range append(at, interval.End) {
-		if !cut.After(start) || cut.After(interval.End) {
+	for _, end := range append(at, interval.End) {
+		if !end.After(start) || end.After(interval.End) {
 			continue
 		}
-		splits = append(splits, Split{Number: len(splits), Range: batch.Interval{Start: start, End: cut.UTC()}})
-		start = cut.UTC()
+		splits = append(splits, Split{Number: len(splits), Range: batch.Interval{Start: start, End: end.UTC()}})
+		start = end.UTC()
 	}
 	return splits
 }

@@ -144,7 +144,7 @@ func (db *DB) LagOf(ctx context.Context, limit int) ([]batch.Lag, error) {
 	err := db.reading(ctx).Raw(`SELECT DISTINCT e.id, e.team_id, d.interval_end FROM (
 			SELECT id, team_id FROM exports WHERE NOT deleted AND NOT paused ORDER BY created_at DESC, id DESC LIMIT ?) e
 		JOIN deliveries d ON d.export_id = e.id
-			AND d.interval_end = (SELECT MAX(interval_end) FROM deliveries WHERE export_id = e.id)`,
+			AND d.interval_end = (SELECT MAX(interval_end) FROM deliveries WHERE export_id = e.id AND superseded_at IS NULL)`,
 		limited(limit)).Scan(&rows).Error
 	if err != nil {
 		return nil, classify("read lag", err)

@@ -32,7 +32,7 @@ func (db *DB) DeliveredWithin(ctx context.Context, exportID uuid.UUID, within ba
 func (db *DB) DeliveredLately(ctx context.Context, exportID uuid.UUID, limit int) (rows, bytes int64, err error) {
 	var sum struct{ Rows, Bytes int64 }
 	err = db.reading(ctx).Raw(`SELECT CAST(COALESCE(SUM(rows), 0) AS bigint) AS rows, CAST(COALESCE(SUM(bytes), 0) AS bigint) AS bytes
-		FROM (SELECT rows, bytes FROM deliveries WHERE export_id = ? AND rows > 0 ORDER BY interval_end DESC LIMIT ?) newest`,
+		FROM (SELECT rows, bytes FROM deliveries WHERE export_id = ? AND rows > 0 AND superseded_at IS NULL ORDER BY interval_end DESC LIMIT ?) newest`,
 		exportID, limited(limit)).Scan(&sum).Error
 	return sum.Rows, sum.Bytes, classify("sum up deliveries", err)
 }

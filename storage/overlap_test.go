@@ -63,6 +63,26 @@ func TestDeliveriesOfAnotherLengthAreSupersededAtOnce(t *testing.T) {
 	})
 }
 
+func TestWhatIsSupersededDoesNotCountForTheLag(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *storage.DB) {
+		e := createExport(t, db)
+		deliver(t, db, planned(t, db, e, storagetest.Hour(-1)))
+		deliver(t, db, planned(t, db, e, storagetest.Hour(0)))
+		lag := func() []batch.Lag {
+			t.Helper()
+			lags, err := db.LagOf(t.Context(), 10)
+			require.NoError(t, err)
+			return lags
+		}
+		require.Equal(t, []batch.Lag{{ExportID: e.ID, TeamID: e.TeamID, End: storagetest.Hour(0).End}}, lag())
+		half := batch.Interval{Start: storagetest.Hour(0).Start, End: storagetest.Hour(0).Start.Add(30 * time.Minute)}
+		r := planned(t, db, e, half)
+		require.NoError(t, db.Supersede(t.Context(), r, lease(t, db, r)))
+		require.Equal(t, []batch.Lag{{ExportID: e.ID, TeamID: e.TeamID, End: storagetest.Hour(-1).End}}, lag())
+	})
+}
+
 func TestAnIntervalThatIsDeliveredAgainIsSupersededNoMore(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, db *storage.DB) {

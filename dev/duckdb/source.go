@@ -33,23 +33,14 @@ func table(name batch.Model) (sql.Table, error) {
 // Plan cuts the interval at quantiles of the time. Rows of one microsecond stay together, so there can be fewer splits
 // than asked for.
 func (s *Store) Plan(ctx context.Context, q query.Query, limit int) ([]sources.Split, error) {
-	rows, err := s.Count(ctx, q)
-	if err != nil || rows == 0 {
-		return nil, err
-	}
-	parts := sources.Parts(rows, s.splitRows, limit)
-	if parts < 2 {
-		return sources.Cut(q.Interval, nil), nil
-	}
-	cuts, err := s.integers(ctx, q.Model, func(t sql.Table) (sql.Statement, error) { return sql.DuckDB().Quantiles(t, q, parts) })
-	if err != nil {
-		return nil, err
-	}
-	at := make([]time.Time, len(cuts))
-	for i, micros := range cuts {
-		at[i] = time.UnixMicro(*micros).UTC()
-	}
-	return sources.Cut(q.Interval, at), nil
+	return sources.Splits(ctx, s, q, limit, s.splitRows, func(parts int64) ([]time.Time, error) {
+		cuts, err := s.integers(ctx, q.Model, func(t sql.Table) (sql.Statement, error) { return sql.DuckDB().Quantiles(t, q, parts) })
+		at := make([]time.Time, len(cuts))
+		for i, micros := range cuts {
+			at[i] = time.UnixMicro(*micros).UTC()
+		}
+		return at, err
+	})
 }
 
 // Open streams the rows of one split.

@@ -185,7 +185,7 @@ func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill)
 		return batch.Backfill{}, s.tooMany()
 	case errors.Is(err, batch.ErrDuplicateBackfill):
 		return batch.Backfill{}, &Problem{
-			Kind: Conflict, Code: "duplicate_backfill",
+			Kind: Conflict, Code: codeDuplicateBackfill,
 			Detail: "A backfill of exactly this range is running already.",
 		}
 	case err != nil:

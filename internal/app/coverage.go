@@ -213,6 +213,9 @@ type Filled struct {
 	Intervals int64
 	// Remaining is how many ranges were left for another request.
 	Remaining int
+	// Overlapping is how many ranges hold a part of what was delivered with another length: only a backfill that
+	// replaces it delivers them.
+	Overlapping int
 }
 
 // A FilledRange is a backfill that fills a gap.
@@ -245,7 +248,10 @@ func (s *Coverage) Fill(ctx context.Context, teamID int64, exportID uuid.UUID, a
 		}
 		b, err := s.start(ctx, v.export, w.Backfill, len(done.Backfills))
 		switch {
-		case isConflict(err): // another request was faster
+		case hasCode(err, codeDuplicateBackfill): // another request was faster
+			continue
+		case hasCode(err, codeOverlapping):
+			done.Overlapping++
 			continue
 		case err != nil && len(done.Backfills) > 0: // what is started must be told
 			done.Remaining = len(wanted) - n
@@ -266,10 +272,10 @@ func (s *Coverage) start(ctx context.Context, e batch.Export, b batch.Backfill, 
 	return backfills.start(ctx, e, b)
 }
 
-// isConflict says whether err refuses what is under way already.
-func isConflict(err error) bool {
+// hasCode says whether err is the problem with the code.
+func hasCode(err error, code string) bool {
 	p, ok := errors.AsType[*Problem](err)
-	return ok && p.Kind == Conflict
+	return ok && p.Code == code
 }
 
 // all looks at the whole range, or refuses one that is too long.
@@ -320,10 +326,22 @@ func backfillsOf(e batch.Export, gaps [][]batch.Interval) ([]FilledRange, error)
 // String describes what was started, for people.
 func (f Filled) String() string {
 	switch {
+	case f.Intervals == 0 && f.Overlapping > 0:
+		return f.overlaps()
 	case f.Intervals == 0:
 		return "There is nothing to fill: every interval is delivered, under way or was paused."
-	case f.Remaining > 0:
-		return fmt.Sprintf("Backfills started: %d, for %d intervals; %d ranges remain for another request.", len(f.Backfills), f.Intervals, f.Remaining)
 	}
-	return fmt.Sprintf("Backfills started: %d, for %d intervals.", len(f.Backfills), f.Intervals)
+	text := fmt.Sprintf("Backfills started: %d, for %d intervals", len(f.Backfills), f.Intervals)
+	if f.Remaining > 0 {
+		text += fmt.Sprintf("; %d ranges remain for another request", f.Remaining)
+	}
+	if f.Overlapping > 0 {
+		return text + ". " + f.overlaps()
+	}
+	return text + "."
+}
+
+// overlaps says what was left alone, and how to have it delivered all the same.
+func (f Filled) overlaps() string {
+	return fmt.Sprintf("Ranges left alone because a part of them was delivered with another length: %d. A backfill with 'replace' delivers them.", f.Overlapping)
 }

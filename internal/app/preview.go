@@ -124,7 +124,7 @@ func (s *Backfills) look(ctx context.Context, e batch.Export, b batch.Backfill, 
 // refusal turns an overlap into a Problem.
 func refusal(err error) error {
 	if e, ok := errors.AsType[*batch.Error](err); ok && e.Code == batch.CodeOverlap {
-		return &Problem{Kind: Conflict, Code: "overlapping_deliveries", Detail: sentence(e.Message)}
+		return &Problem{Kind: Conflict, Code: codeOverlapping, Detail: sentence(e.Message)}
 	}
 	return err
 }

@@ -44,6 +44,9 @@ const (
 	codeMin      = "min_value"
 	codeMax      = "max_value"
 	codeNotFound = "not_found"
+
+	codeDuplicateBackfill = "duplicate_backfill"
+	codeOverlapping       = "overlapping_deliveries"
 )
 
 func invalid(attr, code, format string, args ...any) *Problem {

@@ -15,13 +15,16 @@ type statement struct {
 }
 
 // statementOf names the values as the dialect does.
-func statementOf(s sql.Statement) statement {
+func statementOf(s sql.Statement) (statement, error) {
 	values := make(map[string]string, len(s.Values))
 	for i, value := range s.Values {
-		text, _ := value.(string) // the dialect writes every value as text
+		text, ok := value.(string)
+		if !ok {
+			return statement{}, batch.Errorf(batch.CodeInternal, nil, "a value of the ClickHouse source's statement is a %T, not text", value)
+		}
 		values["p"+strconv.Itoa(i)] = text
 	}
-	return statement{text: s.Text, values: values}
+	return statement{text: s.Text, values: values}, nil
 }
 
 // format is the statement with its answer in a format.

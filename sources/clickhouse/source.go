@@ -68,23 +68,14 @@ func (s *Source) Schema(_ context.Context, q query.Query) (*arrow.Schema, error)
 // Plan cuts the interval at quantiles of the time. Rows of one microsecond stay together, so there can be fewer splits
 // than asked for.
 func (s *Source) Plan(ctx context.Context, q query.Query, limit int) ([]sources.Split, error) {
-	rows, err := s.Count(ctx, q)
-	if err != nil || rows == 0 {
-		return nil, err
-	}
-	parts := sources.Parts(rows, s.splitRows, limit)
-	if parts < 2 {
-		return sources.Cut(q.Interval, nil), nil
-	}
-	cuts, err := s.integers(ctx, q, func(t sql.Table) (sql.Statement, error) { return s.dialect.Quantiles(t, q, parts) })
-	if err != nil {
-		return nil, err
-	}
-	at := make([]time.Time, len(cuts))
-	for i, micros := range cuts {
-		at[i] = time.UnixMicro(micros).UTC()
-	}
-	return sources.Cut(q.Interval, at), nil
+	return sources.Splits(ctx, s, q, limit, s.splitRows, func(parts int64) ([]time.Time, error) {
+		cuts, err := s.integers(ctx, q, func(t sql.Table) (sql.Statement, error) { return s.dialect.Quantiles(t, q, parts) })
+		at := make([]time.Time, len(cuts))
+		for i, micros := range cuts {
+			at[i] = time.UnixMicro(micros).UTC()
+		}
+		return at, err
+	})
 }
 
 // Open streams the rows of one split.
@@ -101,7 +92,11 @@ func (s *Source) Open(ctx context.Context, q query.Query, split sources.Split) (
 	if err != nil {
 		return nil, err
 	}
-	r, err := open(ctx, s.client, statementOf(made), schema, s.allocator)
+	sent, err := statementOf(made)
+	if err != nil {
+		return nil, err
+	}
+	r, err := open(ctx, s.client, sent, schema, s.allocator)
 	if err != nil {
 		return nil, err
 	}
@@ -145,5 +140,9 @@ func (s *Source) integers(ctx context.Context, q query.Query, statement func(sql
 	if err != nil {
 		return nil, err
 	}
-	return s.client.integers(ctx, statementOf(made))
+	sent, err := statementOf(made)
+	if err != nil {
+		return nil, err
+	}
+	return s.client.integers(ctx, sent)
 }

@@ -74,25 +74,16 @@ func (s *Source) Schema(_ context.Context, q query.Query) (*arrow.Schema, error)
 // Plan cuts the interval at quantiles of the time. Rows of one microsecond stay together, so there can be fewer splits
 // than asked for.
 func (s *Source) Plan(ctx context.Context, q query.Query, limit int) ([]sources.Split, error) {
-	rows, err := s.Count(ctx, q)
-	if err != nil || rows == 0 {
-		return nil, err
-	}
-	parts := sources.Parts(rows, s.splitRows, limit)
-	if parts < 2 {
-		return sources.Cut(q.Interval, nil), nil
-	}
-	cuts, err := column[*time.Time](ctx, s, q, func(t sql.Table) (sql.Statement, error) { return s.dialect.Quantiles(t, q, parts) })
-	if err != nil {
-		return nil, err
-	}
-	at := make([]time.Time, 0, len(cuts))
-	for _, cut := range cuts {
-		if cut != nil {
-			at = append(at, *cut)
+	return sources.Splits(ctx, s, q, limit, s.splitRows, func(parts int64) ([]time.Time, error) {
+		cuts, err := column[*time.Time](ctx, s, q, func(t sql.Table) (sql.Statement, error) { return s.dialect.Quantiles(t, q, parts) })
+		at := make([]time.Time, 0, len(cuts))
+		for _, cut := range cuts {
+			if cut != nil { // the rows have gone since they were counted
+				at = append(at, *cut)
+			}
 		}
-	}
-	return sources.Cut(q.Interval, at), nil
+		return at, err
+	})
 }
 
 // Open streams the rows of one split, out of a snapshot.
