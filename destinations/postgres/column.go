@@ -4,14 +4,12 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math"
-	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"tranche/batch"
 	"tranche/destinations/tables"
-	"tranche/encode"
 )
 
 // A writer appends the values of one column of the table in the binary form of COPY. It is chosen once per split and
@@ -252,68 +250,6 @@ func micros(at int64, unit arrow.TimeUnit) int64 {
 	return at
 }
 
-// A number is where a number goes.
-type number struct {
-	name string
-	kind string
-	form form
-}
-
-// append appends value in the column's form; large says that it is beyond 63 bits.
-func (n number) append(b []byte, value int64, large bool) ([]byte, error) {
-	least, most := int64(math.MinInt64), int64(math.MaxInt64)
-	switch n.form { //nolint:exhaustive // the others hold every number
-	case int16Form:
-		least, most = math.MinInt16, math.MaxInt16
-	case int32Form:
-		least, most = math.MinInt32, math.MaxInt32
-	case float64Form:
-		return binary.BigEndian.AppendUint64(b, math.Float64bits(float64(value))), nil
-	}
-	if large || value < least || value > most {
-		return b, batch.Errorf(batch.CodeSchema, nil, "a number is out of the range of the column %q, which is %s", n.name, n.kind)
-	}
-	switch n.form { //nolint:exhaustive // those of whole numbers
-	case int16Form:
-		return binary.BigEndian.AppendUint16(b, uint16(value)), nil //nolint:gosec // in range
-	case int32Form:
-		return binary.BigEndian.AppendUint32(b, uint32(value)), nil //nolint:gosec // in range
-	}
-	return binary.BigEndian.AppendUint64(b, uint64(value)), nil //nolint:gosec // two's complement
-}
-
-type intWriter[T ~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~uint64] struct {
-	number
-	array  arrow.Array
-	values []T
-}
-
-func (w *intWriter[T]) bind(a arrow.Array) {
-	w.array, w.values = a, a.(interface{ Values() []T }).Values()
-}
-func (w *intWriter[T]) null(i int) bool { return w.array.IsNull(i) }
-func (w *intWriter[T]) append(b []byte, i int) ([]byte, error) {
-	value := w.values[i]
-	return w.number.append(b, int64(value), value > 0 && int64(value) < 0)
-}
-
-type floatWriter[T float32 | float64] struct {
-	form   form
-	array  arrow.Array
-	values []T
-}
-
-func (w *floatWriter[T]) bind(a arrow.Array) {
-	w.array, w.values = a, a.(interface{ Values() []T }).Values()
-}
-func (w *floatWriter[T]) null(i int) bool { return w.array.IsNull(i) }
-func (w *floatWriter[T]) append(b []byte, i int) ([]byte, error) {
-	if w.form == float32Form {
-		return binary.BigEndian.AppendUint32(b, math.Float32bits(float32(w.values[i]))), nil
-	}
-	return binary.BigEndian.AppendUint64(b, math.Float64bits(float64(w.values[i]))), nil
-}
-
 // textsWriter writes lists of text as arrays of one dimension.
 type textsWriter struct {
 	list    *array.List
@@ -345,73 +281,4 @@ func (w *textsWriter) append(b []byte, i int) ([]byte, error) {
 		binary.BigEndian.PutUint32(b[from:], uint32(len(b)-from-4)) //nolint:gosec // a batch is far smaller
 	}
 	return b, nil
-}
-
-// An object finds members of the JSON objects of one field. The columns that are filled from it share one look at a row.
-type object struct {
-	array     array.StringLike
-	validator encode.Validator
-	keys      []string
-	values    []string // of the row, in the order of keys; empty = it has none
-	row       int
-}
-
-// member returns the number of the member.
-func (o *object) member(key string) int {
-	o.keys, o.values = append(o.keys, key), append(o.values, "")
-	return len(o.keys) - 1
-}
-
-// value returns the text of the member of row i, or nothing.
-func (o *object) value(member, i int) string {
-	if o.row != i {
-		o.read(i)
-	}
-	return o.values[member]
-}
-
-func (o *object) read(i int) {
-	o.row = i
-	clear(o.values)
-	if o.array.IsNull(i) {
-		return
-	}
-	text := o.array.Value(i)
-	if !o.validator.Valid(text) {
-		return
-	}
-	encode.Members(text, o.keep)
-}
-
-// keep is given every member; the last of those with one name counts, as in jsonb.
-func (o *object) keep(key, value string) bool {
-	if at := slices.Index(o.keys, key); at >= 0 && value != "null" {
-		o.values[at] = value
-	}
-	return true
-}
-
-// memberWriter writes a member of a JSON object: JSON as it is, and of text what is between its quotes.
-type memberWriter struct {
-	*object
-	member  int
-	cleaner *tables.Cleaner
-	form    form
-	json    bool
-}
-
-func (w *memberWriter) bind(a arrow.Array) { w.array, w.row = a.(array.StringLike), -1 }
-
-// null holds for a member that is not there, and for text that is empty or none.
-func (w *memberWriter) null(i int) bool {
-	value := w.value(w.member, i)
-	return value == "" || !w.json && (value[0] != '"' || value == `""`)
-}
-
-func (w *memberWriter) append(b []byte, i int) ([]byte, error) {
-	value := w.value(w.member, i)
-	if w.json {
-		return w.cleaner.JSON(appendVersion(b, w.form), value), nil
-	}
-	return w.cleaner.Unquote(b, value), nil
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"syscall"
@@ -21,40 +18,10 @@ type caller struct {
 	*stack.Stack
 }
 
-// post makes one request to the API.
-func (c *caller) post(ctx context.Context, path string, in, into any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL()+"/api/projects/1/batch_exports"+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Authorization", "Bearer "+c.Key)
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode >= http.StatusMultipleChoices {
-		return fmt.Errorf("POST %s: %s: %s", path, response.Status, answer)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(answer, into)
-}
-
 // export makes an export to files.
 func (c *caller) export(ctx context.Context, interval string, paused bool) (uuid.UUID, error) {
 	var made struct{ ID uuid.UUID }
-	err := c.post(ctx, "", map[string]any{
+	err := c.Call(ctx, http.MethodPost, "", map[string]any{
 		"name": "measured", "interval": interval, "paused": paused,
 		"destination": map[string]any{"type": "File", "config": map[string]any{"prefix": "measured"}},
 	}, &made)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -35,7 +36,7 @@ var ways = []way{
 		if err != nil || len(runs) == 0 {
 			return errors.Join(err, errors.New("there is nothing to retry"))
 		}
-		return c.post(ctx, fmt.Sprintf("/%s/runs/%s/retry", e.ID, runs[0].ID), nil, nil)
+		return c.Call(ctx, http.MethodPost, fmt.Sprintf("/%s/runs/%s/retry", e.ID, runs[0].ID), nil, nil)
 	}},
 }
 

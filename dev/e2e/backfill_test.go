@@ -161,7 +161,7 @@ func TestAPausedBackfillSurvivesAKill(t *testing.T) {
 	path := at(export) + "/backfills/" + id.String()
 	dev.progress(export, 20)
 	dev.do(http.MethodPost, path+"/pause", nil, nil)
-	dev.kill()
+	dev.Kill()
 
 	dev = startDev(t, dir)
 	until(t, workPatience, "the runs under way to end", func() bool { return dev.getSteered(export, id).Runs.Running == 0 })

@@ -70,7 +70,7 @@ func TestABackfillToABucketSurvivesKills(t *testing.T) {
 	backfill := dev.backfillDays(export)
 	for _, runs := range []int{5, 40} {
 		dev.progress(export, runs)
-		dev.kill()
+		dev.Kill()
 		dev = startDev(t, dir)
 	}
 	dev.completed(export, backfill, workPatience)

@@ -67,7 +67,7 @@ func TestABackfillSurvivesThreeKills(t *testing.T) {
 	backfill := dev.backfillDays(export)
 	for _, runs := range []int{5, 25, 50} {
 		dev.progress(export, runs)
-		dev.kill()
+		dev.Kill()
 		dev = startDev(t, dir)
 	}
 	const promised = 2 * time.Minute

@@ -162,7 +162,7 @@ func TestAFrozenWorkerIsOvertakenAndSaysNothingTwice(t *testing.T) {
 	for range 2 {
 		w, address := d.serve("worker")
 		d.requireReady(address)
-		workers[w.command.Process.Pid] = w
+		workers[w.Command.Process.Pid] = w
 	}
 	_, err := d.events.Exec(t.Context(), "SELECT pg_advisory_lock(1)") // readers of rows wait now
 	require.NoError(t, err)
@@ -171,7 +171,7 @@ func TestAFrozenWorkerIsOvertakenAndSaysNothingTwice(t *testing.T) {
 	backfill := d.backfill(export, epoch.Format(time.RFC3339), end.Format(time.RFC3339))
 	victim := workers[d.staging(batch.WorkflowID(export, end))]
 	require.NotNil(t, victim)
-	require.NoError(t, victim.command.Process.Signal(syscall.SIGSTOP))
+	require.NoError(t, victim.Command.Process.Signal(syscall.SIGSTOP))
 
 	until(t, workPatience, "the run to tell that its worker does not answer", func() bool {
 		runs := d.runs(export)
@@ -184,7 +184,7 @@ func TestAFrozenWorkerIsOvertakenAndSaysNothingTwice(t *testing.T) {
 	before := readDelivered(t, d.files)
 	before.requireEvents(t, events)
 
-	require.NoError(t, victim.command.Process.Signal(syscall.SIGCONT))
+	require.NoError(t, victim.Command.Process.Signal(syscall.SIGCONT))
 	code, _ := victim.terminate() // it has worked off what it had, or given it up
 	require.Zero(t, code)
 	swept(t, d.files)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os/exec"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"tranche/internal/testprocess"
 )
 
 // Patience with a machine that does other things too. Nothing waits that long when all is well.
@@ -64,34 +65,23 @@ func (o *output) lines() []string {
 
 // A program is a process of ours. It dies with the test.
 type program struct {
+	*testprocess.Process
 	t              *testing.T
-	command        *exec.Cmd
 	stdout, stderr output
-	ended          chan struct{}
 }
 
 // launch starts a program. The environment is added to the test's own.
 func launch(t *testing.T, environment []string, path string, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, command: exec.Command(path, args...), ended: make(chan struct{})}
-	p.command.Env = append(p.command.Environ(), environment...)
-	p.command.Stdout, p.command.Stderr = &p.stdout, &p.stderr
-	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started := make(chan error, 1)
-	go func() {
-		// The kernel takes the end of the thread that started a process for the end of its parent.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(p.ended)
-		err := p.command.Start()
-		started <- err
-		if err == nil {
-			_ = p.command.Wait() // the state says how it ended
-		}
-	}()
-	require.NoError(t, <-started)
+	p := &program{t: t}
+	command := exec.Command(path, args...)
+	command.Env = append(command.Environ(), environment...)
+	command.Stdout, command.Stderr = &p.stdout, &p.stderr
+	var err error
+	p.Process, err = testprocess.Start(command)
+	require.NoError(t, err)
 	t.Cleanup(func() {
-		p.kill()
+		p.Kill()
 		if t.Failed() {
 			t.Logf("standard error of %s:\n%s", path, tail(p.stderr.String()))
 		}
@@ -108,28 +98,22 @@ func tail(text string) string {
 	return text
 }
 
-// kill ends the program as a power cut would.
-func (p *program) kill() {
-	_ = p.command.Process.Kill() // fails when it has ended, which is what we want
-	<-p.ended
-}
-
 // wait waits for the program's own end and returns its exit code.
 func (p *program) wait() int {
 	p.t.Helper()
 	select {
-	case <-p.ended:
+	case <-p.Ended():
 	case <-time.After(endPatience):
 		require.FailNow(p.t, "the program does not end", "%s", p.stderr.String())
 	}
-	return p.command.ProcessState.ExitCode()
+	return p.Command.ProcessState.ExitCode()
 }
 
 // terminate asks the program to stop, and returns its exit code and how long it took.
 func (p *program) terminate() (int, time.Duration) {
 	p.t.Helper()
 	began := time.Now()
-	require.NoError(p.t, p.command.Process.Signal(syscall.SIGTERM))
+	require.NoError(p.t, p.Command.Process.Signal(syscall.SIGTERM))
 	code := p.wait()
 	return code, time.Since(began)
 }
@@ -137,7 +121,7 @@ func (p *program) terminate() (int, time.Duration) {
 // alive says whether the program still runs.
 func (p *program) alive() bool {
 	select {
-	case <-p.ended:
+	case <-p.Ended():
 		return false
 	default:
 		return true

@@ -147,7 +147,7 @@ func TestADirectoryHasOneServer(t *testing.T) {
 	requireRefusal(t, 1, []string{dir, "in use by another process"}, on(dir)...)
 	requireRefusal(t, 1, []string{dir, "in use by another process"}, on(dir, "--demo", "--once")...)
 	export := first.create(fileExport("still", "day", "works"))
-	first.kill()
+	first.Kill()
 	second := startDev(t, dir)
 	var e struct{ Name string }
 	second.do(http.MethodGet, at(export), nil, &e)

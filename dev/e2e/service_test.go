@@ -161,7 +161,7 @@ func TestAnotherWorkerFinishesWhatADeadOneBegan(t *testing.T) {
 	for range 2 {
 		w, address := d.serve("worker")
 		d.requireReady(address)
-		workers[w.command.Process.Pid] = w
+		workers[w.Command.Process.Pid] = w
 	}
 	_, err := d.events.Exec(t.Context(), "SELECT pg_advisory_lock(1)") // readers of rows wait now
 	require.NoError(t, err)
@@ -171,7 +171,7 @@ func TestAnotherWorkerFinishesWhatADeadOneBegan(t *testing.T) {
 
 	victim := d.staging(batch.WorkflowID(export, end))
 	require.Contains(t, workers, victim)
-	workers[victim].kill()
+	workers[victim].Kill()
 	require.Empty(t, readDelivered(t, d.files).files)
 	_, err = d.events.Exec(t.Context(), "SELECT pg_advisory_unlock(1)")
 	require.NoError(t, err)

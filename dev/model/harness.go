@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -31,6 +30,7 @@ import (
 	"tranche/internal/pgtest"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
+	"tranche/internal/testprocess"
 	"tranche/storage"
 	"tranche/workflows"
 )
@@ -61,7 +61,7 @@ type harness struct {
 	api   *httptest.Server
 
 	workersMu sync.Mutex
-	workers   map[string]*workerProcess
+	workers   map[string]*testprocess.Process
 	stopping  bool
 	teams     int64
 }
@@ -71,7 +71,7 @@ func startHarness(tb testing.TB, postgres *pgtest.Server, broken string) *harnes
 	tb.Helper()
 	h := &harness{
 		tb: tb, dsn: postgres.Database(tb), broken: broken, world: memory.NewWorld(), faults: newFaults(),
-		temporalDir: tb.TempDir(), workers: map[string]*workerProcess{},
+		temporalDir: tb.TempDir(), workers: map[string]*testprocess.Process{},
 	}
 	h.faults.strike = h.strike
 	ctx := tb.Context()
@@ -181,12 +181,6 @@ func (h *harness) restartAPI() {
 	h.startAPI()
 }
 
-// A workerProcess is a process of this test's binary that works.
-type workerProcess struct {
-	command *exec.Cmd
-	gone    chan struct{}
-}
-
 // startWorker starts a worker and keeps it running: when it dies it is started again, as a supervisor would.
 func (h *harness) startWorker(name string) {
 	h.workersMu.Lock()
@@ -201,23 +195,12 @@ func (h *harness) startWorker(name string) {
 	command := exec.Command(os.Args[0]) //nolint:noctx // it lives as long as the harness, which ends it
 	command.Env = append(os.Environ(), workerVariable+"="+string(config))
 	command.Stderr = os.Stderr
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	p := &workerProcess{command: command, gone: make(chan struct{})}
-	started := make(chan error, 1)
+	p, err := testprocess.Start(command)
+	require.NoError(h.tb, err)
 	go func() {
-		// The kernel takes the end of the thread that started a process for the end of its parent.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := command.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		_ = command.Wait() // it is meant to die
-		close(p.gone)
+		<-p.Ended() // it is meant to die
 		h.startWorker(name)
 	}()
-	require.NoError(h.tb, <-started)
 	h.workers[name] = p
 }
 
@@ -227,8 +210,7 @@ func (h *harness) stopWorkers() {
 	workers := h.workers
 	h.workersMu.Unlock()
 	for _, p := range workers {
-		_ = p.command.Process.Kill() // it may be gone already
-		<-p.gone
+		p.Kill()
 	}
 }
 
@@ -244,12 +226,11 @@ func (h *harness) strike(name string, k kind) {
 		return // the API came to the point
 	}
 	if k == kill {
-		_ = p.command.Process.Kill() // it may be gone already
-		<-p.gone
+		p.Kill()
 		return
 	}
-	_ = p.command.Process.Signal(syscall.SIGSTOP)
-	time.AfterFunc(frozen, func() { _ = p.command.Process.Signal(syscall.SIGCONT) })
+	_ = p.Command.Process.Signal(syscall.SIGSTOP)
+	time.AfterFunc(frozen, func() { _ = p.Command.Process.Signal(syscall.SIGCONT) })
 }
 
 // ignoreGone forgives that a workflow was over before somebody could reach for it.

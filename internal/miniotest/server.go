@@ -7,12 +7,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -25,13 +23,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"tranche/internal/testprocess"
 )
 
 const (
 	startTimeout = 60 * time.Second
 	stopTimeout  = 10 * time.Second
 	callTimeout  = 30 * time.Second
-	pollEvery    = 20 * time.Millisecond
 )
 
 // What every Server has.
@@ -159,7 +158,7 @@ func (s *Server) start() error {
 	if s.dir, err = os.MkdirTemp("", "miniotest-"); err != nil {
 		return err
 	}
-	if s.port, err = freePort(); err != nil {
+	if s.port, err = testprocess.FreePort(); err != nil {
 		return err
 	}
 	s.secret = rand.Text()
@@ -174,36 +173,16 @@ func (s *Server) start() error {
 		"MINIO_SITE_REGION=" + Region, "MINIO_BROWSER=off", "MINIO_UPDATE=off", "MINIO_CALLHOME_ENABLE=off", "GOMAXPROCS=2",
 	}
 	minio.Stdout, minio.Stderr = &output, &output
-	minio.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	ended, err := launch(minio)
+	process, err := testprocess.Start(minio)
 	if err != nil {
 		return err
 	}
-	s.stop = func() { stopProcess(minio.Process, ended) }
-	if err := s.wait(ended); err != nil {
+	s.stop = func() { process.Stop(syscall.SIGTERM, stopTimeout) }
+	if err := process.Await(s.ready, startTimeout); err != nil {
 		s.stop()
 		return fmt.Errorf("%w: %s", err, output.String())
 	}
 	return nil
-}
-
-// wait returns when the server answers, has ended, or takes too long.
-func (s *Server) wait(ended <-chan struct{}) error {
-	deadline := time.After(startTimeout)
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		if s.ready() {
-			return nil
-		}
-		select {
-		case <-ended:
-			return errors.New("the server ended")
-		case <-deadline:
-			return errors.New("the server does not answer")
-		case <-tick.C:
-		}
-	}
 }
 
 func (s *Server) ready() bool {
@@ -211,41 +190,4 @@ func (s *Server) ready() bool {
 	defer cancel()
 	_, err := s.client().ListBuckets(ctx, &s3.ListBucketsInput{}, func(o *s3.Options) { o.RetryMaxAttempts = 1 })
 	return err == nil
-}
-
-// launch starts the process on an operating system thread that lives as long as the process: the kernel takes the death
-// of the starting thread for the death of the parent.
-func launch(c *exec.Cmd) (ended <-chan struct{}, err error) {
-	started, done := make(chan error, 1), make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(done)
-		err := c.Start()
-		started <- err
-		if err == nil {
-			_ = c.Wait() // how a stopped server exits matters to nobody
-		}
-	}()
-	return done, <-started
-}
-
-// stopProcess asks for an end, and kills what does not follow.
-func stopProcess(p *os.Process, ended <-chan struct{}) {
-	_ = p.Signal(syscall.SIGTERM) // fails when it has ended, which is what we want
-	select {
-	case <-ended:
-	case <-time.After(stopTimeout):
-		_ = p.Kill()
-		<-ended
-	}
-}
-
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
 }

@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,13 +19,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"tranche/internal/testprocess"
 )
 
 const (
 	startTimeout  = 60 * time.Second
 	stopTimeout   = 10 * time.Second
 	createTimeout = 30 * time.Second
-	pollEvery     = 10 * time.Millisecond
 )
 
 // errNoServer says that there is no PostgreSQL on this machine.
@@ -160,7 +159,7 @@ func (s *Server) start() error {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	if s.port, err = freePort(); err != nil {
+	if s.port, err = testprocess.FreePort(); err != nil {
 		return err
 	}
 	var output strings.Builder
@@ -170,63 +169,16 @@ func (s *Server) start() error {
 		"-c", "wal_level=minimal", "-c", "max_wal_senders=0")
 	postgres.SysProcAttr, postgres.Dir = attributes, s.dir
 	postgres.Stderr = &output
-	ended, err := launch(postgres)
+	process, err := testprocess.Start(postgres)
 	if err != nil {
 		return err
 	}
-	s.stop = func() { stopProcess(postgres.Process, ended) }
-	if err := s.wait(ended); err != nil {
+	s.stop = func() { process.Stop(syscall.SIGINT, stopTimeout) } // a fast shutdown
+	if err := process.Await(func() bool { return s.execute("SELECT 1") == nil }, startTimeout); err != nil {
 		s.stop()
 		return fmt.Errorf("%w: %s", err, output.String())
 	}
 	return nil
-}
-
-// wait returns when the server answers, has ended, or takes too long.
-func (s *Server) wait(ended <-chan struct{}) error {
-	deadline := time.After(startTimeout)
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		if s.execute("SELECT 1") == nil {
-			return nil
-		}
-		select {
-		case <-ended:
-			return errors.New("the server ended")
-		case <-deadline:
-			return errors.New("the server does not answer")
-		case <-tick.C:
-		}
-	}
-}
-
-// launch starts the process on an operating system thread that lives as long as the process: the kernel takes the death
-// of the starting thread for the death of the parent.
-func launch(c *exec.Cmd) (ended <-chan struct{}, err error) {
-	started, done := make(chan error, 1), make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(done)
-		err := c.Start()
-		started <- err
-		if err == nil {
-			_ = c.Wait() // how a stopped server exits matters to nobody
-		}
-	}()
-	return done, <-started
-}
-
-// stopProcess asks for a fast shutdown, and kills what does not follow.
-func stopProcess(p *os.Process, ended <-chan struct{}) {
-	_ = p.Signal(syscall.SIGINT) // fails when it has ended, which is what we want
-	select {
-	case <-ended:
-	case <-time.After(stopTimeout):
-		_ = p.Kill()
-		<-ended
-	}
 }
 
 // attributes make the server die with the test, and run it as the user postgres when we are root, which it refuses.
@@ -249,13 +201,4 @@ func attributes(dir string) (*syscall.SysProcAttr, error) {
 	}
 	attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	return attributes, os.Chown(dir, int(uid), int(gid))
-}
-
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
 }

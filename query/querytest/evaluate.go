@@ -2,8 +2,6 @@
 package querytest
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -12,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"tranche/batch"
 	"tranche/query"
@@ -340,134 +336,4 @@ func shown(v any) string {
 		return v.Format("2006-01-02 15:04:05.000000")
 	}
 	return v.(string)
-}
-
-func dates(function string, args []any) any {
-	switch function {
-	case query.FunctionDateTrunc:
-		return truncated(args[1].(time.Time), args[0].(string))
-	case query.FunctionDateDiff:
-		micros, _ := query.UnitMicros(args[0].(string))
-		return floorDiv(args[2].(time.Time).UnixMicro(), micros) - floorDiv(args[1].(time.Time).UnixMicro(), micros)
-	case query.FunctionDateAdd:
-		return time.UnixMicro(args[0].(time.Time).UnixMicro() + args[1].(int64)).UTC()
-	case query.FunctionFromUnix:
-		if n := args[0].(int64); n >= -2208988800 && n <= 7258118399 {
-			return time.Unix(n, 0).UTC()
-		}
-		return nil
-	}
-	t := args[0].(time.Time)
-	switch function {
-	case query.FunctionToYear:
-		return int64(t.Year())
-	case query.FunctionToMonth:
-		return int64(t.Month())
-	case query.FunctionToDayOfMonth:
-		return int64(t.Day())
-	case query.FunctionToDayOfWeek:
-		return int64((t.Weekday()+6)%7) + 1
-	case query.FunctionToHour:
-		return int64(t.Hour())
-	case query.FunctionToMinute:
-		return int64(t.Minute())
-	case query.FunctionToSecond:
-		return int64(t.Second())
-	}
-	return floorDiv(t.UnixMicro(), 1e6)
-}
-
-func floorDiv(n, by int64) int64 {
-	q := n / by
-	if n%by < 0 {
-		q--
-	}
-	return q
-}
-
-func truncated(t time.Time, unit string) time.Time {
-	switch unit {
-	case query.UnitYear:
-		return time.Date(t.Year(), 1, 1, 0, 0, 0, 0, time.UTC)
-	case query.UnitMonth:
-		return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
-	case query.UnitWeek:
-		return time.Date(t.Year(), t.Month(), t.Day()-int(t.Weekday()+6)%7, 0, 0, 0, 0, time.UTC)
-	}
-	micros, _ := query.UnitMicros(unit)
-	return time.UnixMicro(floorDiv(t.UnixMicro(), micros) * micros).UTC()
-}
-
-func text(function string, args []any) any {
-	s := args[0].(string)
-	switch function {
-	case query.FunctionLower:
-		return strings.Map(unicode.ToLower, s)
-	case query.FunctionUpper:
-		return strings.Map(unicode.ToUpper, s)
-	case query.FunctionLength:
-		return int64(utf8.RuneCountInString(s))
-	case query.FunctionTrim:
-		return strings.Trim(s, " ")
-	case query.FunctionConcat:
-		for _, more := range args[1:] {
-			s += more.(string)
-		}
-		return s
-	case query.FunctionSubstring:
-		runes := []rune(s)
-		from := min(int(args[1].(int64))-1, len(runes))
-		return string(runes[from:min(from+int(args[2].(int64)), len(runes))])
-	case query.FunctionSHA256Hex:
-		sum := sha256.Sum256([]byte(s))
-		return hex.EncodeToString(sum[:])
-	}
-	other := args[1].(string)
-	switch function {
-	case query.FunctionReplaceAll:
-		return strings.ReplaceAll(s, other, args[2].(string))
-	case query.FunctionStartsWith:
-		return strings.HasPrefix(s, other)
-	case query.FunctionEndsWith:
-		return strings.HasSuffix(s, other)
-	case query.FunctionContains:
-		return strings.Contains(s, other)
-	case query.FunctionPosition:
-		if i := strings.Index(s, other); i >= 0 {
-			return int64(utf8.RuneCountInString(s[:i])) + 1
-		}
-		return int64(0)
-	case query.FunctionMatch:
-		return regexp.MustCompile(other).MatchString(s)
-	case query.FunctionLike:
-		return like(s, other)
-	case query.FunctionILike:
-		return like(strings.Map(unicode.ToLower, s), strings.Map(unicode.ToLower, other))
-	}
-	panic("unknown function " + function)
-}
-
-// like matches a pattern of LIKE.
-func like(s, pattern string) bool {
-	var b strings.Builder
-	b.WriteString(`(?s)\A`)
-	escaped := false
-	for _, r := range pattern {
-		switch {
-		case !escaped && r == '\\':
-			escaped = true
-			continue
-		case !escaped && r == '%':
-			b.WriteString(`.*`)
-		case !escaped && r == '_':
-			b.WriteString(`.`)
-		default:
-			b.WriteString(regexp.QuoteMeta(string(r)))
-		}
-		escaped = false
-	}
-	if escaped {
-		b.WriteString(`\\`)
-	}
-	return regexp.MustCompile(b.String() + `\z`).MatchString(s)
 }

@@ -39,7 +39,8 @@ var templates = map[string][3]string{
 	query.FunctionIntDiv:                {"(@1 / NULLIF(@2, 0))", "(@1 // NULLIF(@2, 0))", "intDiv(@1, NULLIF(@2, 0))"},
 	query.FunctionModulo:                same("(@1 % NULLIF(@2, 0))"),
 	query.FunctionNegate:                same("(-@1)"),
-	query.FunctionAbs:                   {"abs(@1)", "abs(@1)", "abs(@1)"},
+	query.FunctionAbs + ":integer":      {"abs(@1)", "abs(@1)", "toInt64(abs(@1))"}, // ClickHouse's has no sign
+	query.FunctionAbs + ":float":        same("abs(@1)"),
 	query.FunctionFloor:                 same("floor(@1)"),
 	query.FunctionCeil:                  same("ceil(@1)"),
 	query.FunctionRound:                 same("(floor(@1 * @2 + 0.5) / @2)"),

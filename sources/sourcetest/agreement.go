@@ -52,7 +52,7 @@ var expressions = []string{
 	"properties['0']", "properties.list['0']", "properties['it''s']", "properties['\"quoted\"']", "properties['a/b~c']", "properties.n.x",
 	"JSONExtractRaw(properties, 'nested')", "JSONExtractRaw(properties, 'text')", "JSONExtractInt(properties, 'n')", "JSONExtractFloat(properties, 'price')",
 	"JSONExtractBool(properties, 'flag')", "JSONHas(properties, 'n')", "JSONHas(properties, 'null')", "properties", "person_id", "team_id", "timestamp",
-	"1 + 2 * 3", "7 / 2", "intDiv(-7, 2)", "-7 % 3", "7 / 0", "1.5 + 1", "999999999999999999 + 1", "999999999999999999 * 999999999999999999", "-5 - -5", "abs(-3)", "abs(-3.5)",
+	"1 + 2 * 3", "7 / 2", "intDiv(-7, 2)", "-7 % 3", "7 / 0", "1.5 + 1", "999999999999999999 + 1", "999999999999999999 * 999999999999999999", "-5 - -5", "abs(-3)", "abs(-3.5)", "if(event = 'purchase', abs(toInt(properties.n)), 2)",
 	"floor(-1.5)", "ceil(1.2)", "round(2.5)", "round(-2.5)", "round(1.2345, 2)", "properties.price * 2", "properties.n + properties.n", "-toFloat(properties.price)",
 	"toInt(properties.n)", "toInt(properties.price)", "toInt(toFloat(properties.price))", "toInt('12')", "toInt('12x')", "toInt(true)", "toFloat('1e3')", "toFloat('1e999')", "toFloat('-0.5')",
 	"toFloat('nan')", "toFloat(' 1')", "toFloat('1_000')", "toFloat('')", "toFloat('.5')", "toBool('true')", "toBool(properties.flag)", "toBool('yes')", "toBool(0)",

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tranche/dev/clickhouse"
+	"tranche/internal/testprocess"
 )
 
 const (
@@ -52,7 +53,7 @@ type Server struct {
 	once    sync.Once
 	err     error
 	folder  string
-	command *exec.Cmd
+	process *testprocess.Process
 	address string
 	number  atomic.Int64
 }
@@ -148,19 +149,20 @@ func (s *Server) start() error {
 	if err != nil {
 		return err
 	}
-	s.command = exec.Command(self) //nolint:noctx // it serves all tests and ends with stop
-	s.command.Env = append(os.Environ(), serveEnv+"="+s.folder, Library+"="+library)
-	s.command.Stderr = os.Stderr
-	s.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out, err := s.command.StdoutPipe()
+	out, in, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	if err := s.command.Start(); err != nil {
-		return err
+	command := exec.Command(self) //nolint:noctx // it serves all tests and ends with stop
+	command.Env = append(os.Environ(), serveEnv+"="+s.folder, Library+"="+library)
+	command.Stdout, command.Stderr = in, os.Stderr
+	s.process, err = testprocess.Start(command)
+	if err = errors.Join(err, in.Close()); err != nil {
+		return errors.Join(err, out.Close())
 	}
 	said := make(chan string, 1)
 	go func() {
+		defer out.Close()
 		line, _ := bufio.NewReader(out).ReadString('\n') // "" when it ended before
 		said <- strings.TrimSpace(line)
 	}()
@@ -176,11 +178,8 @@ func (s *Server) start() error {
 
 func (s *Server) stop() {
 	s.once.Do(func() { s.err = errors.New("the server is stopped") })
-	if s.command != nil && s.command.Process != nil {
-		_ = s.command.Process.Signal(syscall.SIGTERM)
-		late := time.AfterFunc(stopTimeout, func() { _ = s.command.Process.Kill() })
-		_ = s.command.Wait() // how it ends is of no interest: its data are temporary
-		late.Stop()
+	if s.process != nil {
+		s.process.Stop(syscall.SIGTERM, stopTimeout)
 	}
 	if s.folder != "" {
 		_ = os.RemoveAll(s.folder)

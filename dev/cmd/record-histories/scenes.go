@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -56,7 +55,7 @@ var scenes = []scene{
 			if err := wait(ctx, reached); err != nil {
 				return err
 			}
-			return r.post(ctx, "/"+e+"/backfills/"+b+"/cancel", nil, nil)
+			return r.stack.Call(ctx, http.MethodPost, "/"+e+"/backfills/"+b+"/cancel", nil, nil)
 		})
 	}},
 	{"an interval that another owns", playTaken},
@@ -73,7 +72,7 @@ var scenes = []scene{
 			ID string `json:"backfill_id"`
 		}
 		bounds := map[string]any{"start_at": r.first.Format(time.RFC3339), "end_at": r.first.Add(17 * time.Hour).Format(time.RFC3339)}
-		if err := r.post(ctx, "/"+export+"/backfills", bounds, &made); err != nil {
+		if err := r.stack.Call(ctx, http.MethodPost, "/"+export+"/backfills", bounds, &made); err != nil {
 			return err
 		}
 		id := export + "-Backfill-" + made.ID
@@ -105,7 +104,7 @@ func playTaken(ctx context.Context, r *recorder) error {
 			ID string `json:"backfill_id"`
 		}
 		bounds := map[string]any{"start_at": r.first.Format(time.RFC3339), "end_at": r.first.Add(2 * time.Hour).Format(time.RFC3339)}
-		if err := r.post(ctx, "/"+export+"/backfills", bounds, &made); err != nil {
+		if err := r.stack.Call(ctx, http.MethodPost, "/"+export+"/backfills", bounds, &made); err != nil {
 			return err
 		}
 		second := batch.WorkflowID(uuid.MustParse(export), r.first.Add(2*time.Hour))
@@ -151,7 +150,7 @@ func playWaiting(ctx context.Context, r *recorder) error {
 		ID string `json:"backfill_id"`
 	}
 	bounds := map[string]any{"start_at": r.first.Format(time.RFC3339), "end_at": r.first.Add(time.Hour).Format(time.RFC3339)}
-	if err := r.post(ctx, "/"+export+"/backfills", bounds, &made); err != nil {
+	if err := r.stack.Call(ctx, http.MethodPost, "/"+export+"/backfills", bounds, &made); err != nil {
 		return err
 	}
 	if err := r.waits(ctx, e); err != nil {
@@ -246,7 +245,7 @@ func (r *recorder) backfill(ctx context.Context, run, backfill string, from, to 
 		ID string `json:"backfill_id"`
 	}
 	bounds := map[string]any{"start_at": start.Format(time.RFC3339), "end_at": end.Format(time.RFC3339)}
-	if err := r.post(ctx, "/"+export+"/backfills", bounds, &made); err != nil {
+	if err := r.stack.Call(ctx, http.MethodPost, "/"+export+"/backfills", bounds, &made); err != nil {
 		return err
 	}
 	if meanwhile != nil {
@@ -278,7 +277,7 @@ func (r *recorder) backfill(ctx context.Context, run, backfill string, from, to 
 // export makes an export.
 func (r *recorder) export(ctx context.Context, interval string) (string, error) {
 	var made struct{ ID string }
-	err := r.post(ctx, "", map[string]any{
+	err := r.stack.Call(ctx, http.MethodPost, "", map[string]any{
 		"name": "recorded", "interval": interval,
 		"destination": map[string]any{"type": memory.Type, "config": map[string]any{"prefix": "out", "max_file_size_mb": 1}},
 	}, &made)
@@ -312,36 +311,6 @@ func (r *recorder) eventsFile(name string, start time.Time, rows int) (string, e
 	}
 	path := filepath.Join(r.dir, name)
 	return path, os.WriteFile(path, text.Bytes(), 0o600)
-}
-
-// post makes one request to the API.
-func (r *recorder) post(ctx context.Context, path string, in, into any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.stack.URL()+"/api/projects/1/batch_exports"+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Authorization", "Bearer "+r.stack.Key)
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode >= http.StatusMultipleChoices {
-		return fmt.Errorf("POST %s: %s: %s", path, response.Status, answer)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(answer, into)
 }
 
 // appears waits until there is an execution under the id.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,8 +32,7 @@ const (
 type demo struct {
 	file       string
 	start, end time.Time
-	base       string
-	key        string
+	stack      *stack.Stack
 }
 
 // newDemo writes the events into a file that is removed when they are loaded. The same hour always has the same events,
@@ -85,7 +83,7 @@ func demoEvent(hour time.Time, i int) map[string]any {
 func (d *demo) run(ctx context.Context, s *stack.Stack, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
-	d.base, d.key = s.URL()+"/api/projects/1/batch_exports", s.Key
+	d.stack = s
 	id, err := d.export(ctx)
 	if err != nil {
 		return err
@@ -108,7 +106,7 @@ func (d *demo) export(ctx context.Context) (string, error) {
 	var page struct {
 		Results []struct{ ID, Name string }
 	}
-	if err := d.call(ctx, http.MethodGet, "", nil, &page); err != nil {
+	if err := d.stack.Call(ctx, http.MethodGet, "", nil, &page); err != nil {
 		return "", err
 	}
 	for _, e := range page.Results {
@@ -117,7 +115,7 @@ func (d *demo) export(ctx context.Context) (string, error) {
 		}
 	}
 	var made struct{ ID string }
-	err := d.call(ctx, http.MethodPost, "", map[string]any{
+	err := d.stack.Call(ctx, http.MethodPost, "", map[string]any{
 		"name": demoName, "interval": "hour",
 		"destination": map[string]any{"type": "File", "config": map[string]any{
 			"prefix": "demo/{year}-{month}-{day}", "file_format": "JSONLines", "compression": "gzip",
@@ -132,14 +130,14 @@ func (d *demo) backfill(ctx context.Context, id string) (string, error) {
 		ID string `json:"backfill_id"`
 	}
 	bounds := map[string]any{"start_at": d.start.Format(time.RFC3339), "end_at": d.end.Format(time.RFC3339)}
-	if err := d.call(ctx, http.MethodPost, "/"+id+"/backfills", bounds, &made); err != nil {
+	if err := d.stack.Call(ctx, http.MethodPost, "/"+id+"/backfills", bounds, &made); err != nil {
 		return "", err
 	}
 	tick := time.NewTicker(demoPoll)
 	defer tick.Stop()
 	for {
 		var b struct{ Status string }
-		if err := d.call(ctx, http.MethodGet, "/"+id+"/backfills/"+made.ID, nil, &b); err != nil {
+		if err := d.stack.Call(ctx, http.MethodGet, "/"+id+"/backfills/"+made.ID, nil, &b); err != nil {
 			return "", err
 		}
 		switch b.Status {
@@ -147,7 +145,7 @@ func (d *demo) backfill(ctx context.Context, id string) (string, error) {
 			return made.ID, nil
 		case "Starting", "Running":
 		default:
-			return "", fmt.Errorf("the backfill ended as %s; see GET %s/%s/logs", b.Status, d.base, id)
+			return "", fmt.Errorf("the backfill ended as %s; see GET %s/%s/logs", b.Status, d.stack.ExportsURL(), id)
 		}
 		select {
 		case <-ctx.Done():
@@ -173,7 +171,7 @@ func (d *demo) runs(ctx context.Context, id, backfill string) ([]demoRun, error)
 	var page struct {
 		Results []demoRun
 	}
-	if err := d.call(ctx, http.MethodGet, "/"+id+"/runs?ordering=data_interval_start", nil, &page); err != nil {
+	if err := d.stack.Call(ctx, http.MethodGet, "/"+id+"/runs?ordering=data_interval_start", nil, &page); err != nil {
 		return nil, err
 	}
 	var mine []demoRun
@@ -183,37 +181,6 @@ func (d *demo) runs(ctx context.Context, id, backfill string) ([]demoRun, error)
 		}
 	}
 	return mine, nil
-}
-
-// call makes one request to the API.
-func (d *demo) call(ctx context.Context, method, path string, in, into any) error {
-	var body io.Reader
-	if in != nil {
-		encoded, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(encoded)
-	}
-	request, err := http.NewRequestWithContext(ctx, method, d.base+path, body)
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Authorization", "Bearer "+d.key)
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode >= http.StatusBadRequest {
-		return fmt.Errorf("%s %s: %s: %s", method, path, response.Status, answer)
-	}
-	return json.Unmarshal(answer, into)
 }
 
 // print shows the runs with their files, and what to try next.
@@ -238,7 +205,7 @@ func (d *demo) print(out io.Writer, s *stack.Stack, id string, runs []demoRun, t
 	fmt.Fprintf(&text, "Temporal Web UI %s/namespaces/default/workflows?query=TrancheBatchExport%%3D%%22%s%%22\n\n", s.UIURL(), id)
 	fmt.Fprintf(&text, "Try next:\n")
 	for _, path := range []string{"/" + id, "/" + id + "/runs", "/" + id + "/logs?limit=20"} {
-		fmt.Fprintf(&text, "  curl -s -H 'Authorization: Bearer %s' '%s%s'\n", s.Key, d.base, path)
+		fmt.Fprintf(&text, "  curl -s -H 'Authorization: Bearer %s' '%s%s'\n", s.Key, d.stack.ExportsURL(), path)
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
