@@ -64,6 +64,8 @@ var bodyNames = map[reflect.Type]string{
 	reflect.TypeFor[stepsBody]():                "TestSteps",
 	reflect.TypeFor[healthBody]():               "Health",
 	reflect.TypeFor[envelope]():                 "Error",
+	reflect.TypeFor[schemaBody]():               "Schema",
+	reflect.TypeFor[schemaFieldBody]():          "SchemaField",
 	reflect.TypeFor[destinationBody]():          "Destination",
 }
 
@@ -87,6 +89,8 @@ func enumOf(t reflect.Type) []string {
 		return textsOf([]app.StepStatus{app.StepPassed, app.StepFailed, app.StepSkipped})
 	case reflect.TypeFor[batch.Model]():
 		return models.listed
+	case reflect.TypeFor[batch.IncrementalMode]():
+		return incrementalModes.listed
 	case reflect.TypeFor[batch.Frequency]():
 		return intervals.listed
 	}
@@ -104,6 +108,8 @@ func schemaOf(t reflect.Type) schema {
 		return schema{"type": "string", "format": "uuid"}
 	case reflect.TypeFor[instant]():
 		return schema{"type": "string", "format": "date-time"}
+	case reflect.TypeFor[filterBody]():
+		return reference("Filter")
 	}
 	if name, ok := bodyNames[t]; ok {
 		return reference(name)
@@ -150,7 +156,7 @@ func objectOf(t reflect.Type) schema {
 
 // bodySchemas are the named schemas of all bodies that are sent but for destinations.
 func bodySchemas() schema {
-	all := schema{}
+	all := schema{"Filter": filterSchema()}
 	for t, name := range bodyNames {
 		all[name] = objectOf(t)
 	}

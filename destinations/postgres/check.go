@@ -185,7 +185,7 @@ func (d *destination) checkWrite(ctx context.Context, s *session) error {
 // checkTable looks at the tables that are there already; the step before proved that the others can be made. It takes the
 // table for one of events: a step does not know the model.
 func (d *destination) checkTable(ctx context.Context, s *session) error {
-	events, err := tables.Of(batch.ModelEvents)
+	events, err := tables.Default(batch.ModelEvents)
 	if err != nil {
 		return err
 	}

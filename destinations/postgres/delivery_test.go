@@ -189,7 +189,7 @@ func TestSessionsAreMergedByTheirEnd(t *testing.T) {
 // sessionFields are what a source delivers of sessions.
 func sessionFields(t *testing.T) *arrow.Schema {
 	t.Helper()
-	m, err := tables.Of(batch.ModelSessions)
+	m, err := tables.Default(batch.ModelSessions)
 	require.NoError(t, err)
 	var fields []arrow.Field
 	for _, c := range m.Columns {

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"tranche/batch"
+	"tranche/destinations"
 	"tranche/destinations/tables"
 	"tranche/query"
 )
@@ -18,11 +19,18 @@ type model struct {
 }
 
 // modelOf returns the model of rows that are read with the schema, whose types it has where the model leaves them open.
-func modelOf(name batch.Model, read *arrow.Schema) (model, error) {
-	m, err := tables.Of(name)
+func modelOf(run destinations.Run, read *arrow.Schema) (model, error) {
+	m, err := tables.Of(run)
 	if err != nil {
 		return model{}, err
 	}
+	names := make([]string, read.NumFields())
+	for i, f := range read.Fields() {
+		if names[i] = f.Name; len(f.Name) > maxIdentifier {
+			return model{}, batch.Errorf(batch.CodeSchema, nil, "the name of the column %q is longer than %d bytes: give it an alias", f.Name, maxIdentifier)
+		}
+	}
+	m = m.Read(names)
 	for i, c := range m.Columns {
 		if c.Type != tables.AsRead {
 			continue
@@ -71,6 +79,8 @@ func typeOf(f arrow.Field) (tables.Type, error) {
 		return tables.Boolean, nil
 	case arrow.TIMESTAMP:
 		return tables.Timestamp, nil
+	case arrow.DATE32:
+		return tables.Date, nil
 	case arrow.LIST:
 		if f.Type.(*arrow.ListType).Elem().ID() == arrow.STRING {
 			return tables.Texts, nil
@@ -98,6 +108,8 @@ func (m model) typeName(c tables.Column) string {
 		return "BOOLEAN"
 	case tables.Timestamp:
 		return "TIMESTAMPTZ"
+	case tables.Date:
+		return "DATE"
 	case tables.Texts:
 		return "TEXT[]"
 	case tables.Text, tables.AsRead:
@@ -120,6 +132,7 @@ const (
 	float64Form
 	boolForm
 	instantForm
+	dateForm
 	textsForm
 )
 
@@ -129,7 +142,7 @@ var forms = map[uint32]form{
 	pgtype.JSONOID: jsonForm, pgtype.JSONBOID: jsonbForm, pgtype.UUIDOID: uuidForm,
 	pgtype.Int2OID: int16Form, pgtype.Int4OID: int32Form, pgtype.Int8OID: int64Form,
 	pgtype.Float4OID: float32Form, pgtype.Float8OID: float64Form, pgtype.BoolOID: boolForm,
-	pgtype.TimestamptzOID: instantForm, pgtype.TimestampOID: instantForm,
+	pgtype.TimestamptzOID: instantForm, pgtype.TimestampOID: instantForm, pgtype.DateOID: dateForm,
 	pgtype.TextArrayOID: textsForm, pgtype.VarcharArrayOID: textsForm,
 }
 
@@ -144,6 +157,7 @@ var fits = map[tables.Type][]form{
 	tables.Double:    {float64Form, float32Form},
 	tables.Boolean:   {boolForm},
 	tables.Timestamp: {instantForm},
+	tables.Date:      {dateForm},
 	tables.Texts:     {textsForm},
 }
 

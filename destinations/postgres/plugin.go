@@ -25,12 +25,12 @@ func Plugin(server Server) destinations.Plugin {
 		Type: Type, Name: "PostgreSQL", Guarantee: destinations.ExactlyOnceByKey, Steps: steps(),
 		Validate: server.validate,
 		Columns: func(_ Config, model batch.Model) ([]query.Column, error) {
-			m, err := tables.Of(model)
+			m, err := tables.Default(model)
 			return m.Query(), err
 		},
-		MaxSplits: func(Config) int { return maxSplits },
-		Host:      func(c Config) string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) },
-		Memory:    func(Config) int64 { return stagingMemory },
+		MaxSplits: func(Config) int { return maxSplits }, LongestColumn: maxIdentifier,
+		Host:   func(c Config) string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) },
+		Memory: func(Config) int64 { return stagingMemory },
 		Open: func(_ context.Context, c Config) (destinations.Destination, error) {
 			return server.open(c)
 		},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tranche/batch"
+	"tranche/destinations"
 	"tranche/query"
 )
 
@@ -24,7 +25,8 @@ const (
 	Double
 	Boolean
 	Timestamp // an instant
-	Texts     // a list of text
+	Date
+	Texts // a list of text
 	// AsRead is the type that fits what the source delivers.
 	AsRead
 )
@@ -49,13 +51,36 @@ type Model struct {
 	Versions []string
 	// Clock is the column that says when a row happened; empty = none.
 	Clock string
+	// Merge says that rows replace those of their key unless they are older, the first of the versions first. Without
+	// versions they always do.
+	Merge bool
 }
 
 // Mutable says whether rows change in the source, so that each delivery is merged by key.
-func (m Model) Mutable() bool { return len(m.Versions) > 0 }
+func (m Model) Mutable() bool { return m.Merge || len(m.Versions) > 0 }
 
-// Of returns the model's table.
-func Of(model batch.Model) (Model, error) {
+// Of returns the table of the run's model. Of a customer's own query it has no columns: those that are read are its
+// columns, see [Model.Read].
+func Of(run destinations.Run) (Model, error) {
+	if run.Custom {
+		return Model{Key: run.Key, Versions: run.Version, Clock: run.Clock, Merge: run.Merge}, nil
+	}
+	return Default(run.Model)
+}
+
+// Read is the model with the columns that are read, if it has none of its own.
+func (m Model) Read(columns []string) Model {
+	if len(m.Columns) > 0 {
+		return m
+	}
+	for _, name := range columns {
+		m.Columns = append(m.Columns, Column{Name: name, Type: AsRead, Field: query.Field(name)})
+	}
+	return m
+}
+
+// Default returns the table of a model with its own columns.
+func Default(model batch.Model) (Model, error) {
 	switch model {
 	case batch.ModelEvents:
 		return events(), nil

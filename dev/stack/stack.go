@@ -28,6 +28,7 @@ import (
 	"tranche/internal/safenet"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
+	"tranche/query"
 	"tranche/sources"
 	"tranche/storage"
 	"tranche/storage/sqlite"
@@ -232,7 +233,7 @@ func (s *Stack) serve() (err error) {
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
 	parts := service.Parts{
 		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log,
-		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp,
+		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Models: query.PostHog(), Source: s.source, CatchUp: s.options.CatchUp,
 	}
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{

@@ -29,7 +29,10 @@ func (s *Exports) exportOf(d Draft) (batch.Export, error) {
 	if err := setCalendar(&e, d.Interval); err != nil {
 		return e, err
 	}
-	if e.Model != batch.ModelEvents {
+	if err := s.setSelection(&e, d.Selection); err != nil {
+		return e, err
+	}
+	if e.Model != batch.ModelEvents && e.Model != batch.ModelHogQL {
 		return e, invalid("model", codeInvalid, "The model '%s' is not available on this server.", e.Model)
 	}
 	if d.Paused {
