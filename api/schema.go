@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -81,6 +82,8 @@ func enumOf(t reflect.Type) []string {
 		return textsOf(batch.BackfillOrders)
 	case reflect.TypeFor[batch.CoverageStatus]():
 		return textsOf(batch.CoverageStatuses)
+	case reflect.TypeFor[batch.Code]():
+		return textsOf(slices.Sorted(maps.Keys(batch.Codes())))
 	case reflect.TypeFor[batch.LogLevel]():
 		return textsOf([]batch.LogLevel{batch.LogDebug, batch.LogInfo, batch.LogWarning, batch.LogError})
 	case reflect.TypeFor[app.StepStatus]():
