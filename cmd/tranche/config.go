@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tranche/batch"
+	"tranche/internal/service"
 	"tranche/storage"
 )
 
@@ -87,7 +88,7 @@ var settings = []setting{
 	},
 	{
 		"TRANCHE_SOURCE_URL", "", "database with the events, as a clickhouse:// or postgres:// URL (worker; api, for previews of backfills)", true,
-		func(c *config, v string) error { c.SourceURL = v; return urlOf(v, "postgres", "postgresql") },
+		func(c *config, v string) error { c.SourceURL = v; return sourceOf(v) },
 	},
 	{
 		"TRANCHE_SOURCE_TABLE", "events", "table with the events, optionally with its schema", false,
@@ -241,6 +242,15 @@ func urlOf(v string, schemes ...string) error {
 		return fmt.Errorf("must be a URL that begins with %s://", strings.Join(schemes, ":// or "))
 	}
 	return nil
+}
+
+// sourceOf checks what can be known of a source's address without connecting.
+func sourceOf(v string) error {
+	source, err := service.OpenSource(v, nil)
+	if err != nil {
+		return errors.New(batch.MessageOf(err))
+	}
+	return source.Close()
 }
 
 func hostPort(v string) error {
