@@ -196,7 +196,7 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 	}
 	d.query = a.Plugins.Rows(d.export, d.selection, d.run.Interval)
 	if !d.selection.Custom() {
-		d.query.Columns, err = d.plugin.Columns(d.export.Destination.Config, d.export.Model)
+		d.query.Columns, err = d.plugin.Columns(d.export.Destination.Config, d.selection.Model)
 	}
 	return d, err
 }

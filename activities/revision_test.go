@@ -178,7 +178,7 @@ type vaultConfig struct {
 func (w *world) vault() destinations.Plugin {
 	return destinations.Define(destinations.Definition[vaultConfig]{
 		Type: "Vault", Guarantee: destinations.ExactlyOnce,
-		Columns: func(vaultConfig, batch.Model) ([]query.Column, error) { return nil, nil },
+		Columns: func(vaultConfig, query.Model) ([]query.Column, error) { return nil, nil },
 		Open: func(_ context.Context, c vaultConfig) (destinations.Destination, error) {
 			return &vault{world: w, place: c.Place}, nil
 		},

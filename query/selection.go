@@ -17,15 +17,33 @@ type Selection struct {
 	Where Expr
 	// Merge says that rows of a customer's query replace those of their key, if they are not older by their version.
 	Merge bool
-	// Key and Version are the names of the columns of that query that tell rows apart, and that say which of two is newer.
-	// Without Merge, the key is what no two rows of the model have in common. Clock is the name of the column that says
-	// when a row happened. Any may be empty.
+	// Key and Version are the names of the columns that tell rows apart, and that say which of two is newer: those of the
+	// model, or of the customer's query. Without Merge, a query's key is what no two rows of the model have in common.
+	// Clock is the name of the column that says when a row happened. Any may be empty.
 	Key, Version []string
 	Clock        string
 }
 
 // Custom says whether the columns are the customer's own.
 func (s Selection) Custom() bool { return s.Columns != nil }
+
+// Delivered is the model as its destination sees it: a query's columns are the fields of a model of their own.
+func (s Selection) Delivered() Model {
+	if !s.Custom() {
+		return s.Model
+	}
+	m := Model{Name: batch.ModelHogQL, Occurred: Field(s.Clock)}
+	for _, c := range s.Columns {
+		m.Fields = append(m.Fields, FieldSpec{Name: Field(c.Name), Type: c.Expression(s.Model).Type(), Column: c.Name})
+	}
+	for _, name := range s.Key {
+		m.Key = append(m.Key, Field(name))
+	}
+	for _, name := range s.Version {
+		m.Version = append(m.Version, Field(name))
+	}
+	return m
+}
 
 // Select reads what an export wants. It is read each time that it is used, so that nothing older than the parser reaches a
 // source. Errors are *FilterError or *RefusalError; that the server lacks the model is a *batch.Error.
@@ -51,6 +69,7 @@ func (c Catalog) Select(e batch.Export) (Selection, error) {
 func (c Catalog) rows(e batch.Export) (s Selection, err error) {
 	if !e.Selection.Custom() {
 		s.Model, err = c.Need(e.Model)
+		s.Key, s.Version, s.Clock = namesOf(s.Model.Key), namesOf(s.Model.Version), string(s.Model.Occurred)
 		return s, err
 	}
 	read := ParseEvents
@@ -71,6 +90,14 @@ func (c Catalog) rows(e batch.Export) (s Selection, err error) {
 		s.Clock = clock[0]
 	}
 	return s, nil
+}
+
+func namesOf(fields []Field) []string {
+	var names []string
+	for _, f := range fields {
+		names = append(names, string(f))
+	}
+	return names
 }
 
 // identity are the fields that no two rows of the model ever have in common, if it is known.

@@ -107,10 +107,10 @@ func writerOf(f arrow.Field, c tables.Column, to targetColumn, form form, cleane
 		return nil, false
 	case arrow.TIMESTAMP:
 		return &instantWriter{unit: f.Type.(*arrow.TimestampType).Unit}, form == instantForm
-	case arrow.DATE32:
-		return &dateWriter{}, form == dateForm
 	case arrow.BOOL:
 		return &boolWriter{}, form == boolForm
+	case arrow.DATE32:
+		return &dateWriter{}, form == dateForm
 	case arrow.LIST:
 		return &textsWriter{cleaner: cleaner}, form == textsForm
 	}

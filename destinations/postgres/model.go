@@ -19,18 +19,14 @@ type model struct {
 }
 
 // modelOf returns the model of rows that are read with the schema, whose types it has where the model leaves them open.
-func modelOf(run destinations.Run, read *arrow.Schema) (model, error) {
-	m, err := tables.Of(run)
-	if err != nil {
-		return model{}, err
-	}
+func modelOf(run destinations.Run, read *arrow.Schema) (_ model, err error) {
 	names := make([]string, read.NumFields())
 	for i, f := range read.Fields() {
 		if names[i] = f.Name; len(f.Name) > maxIdentifier {
 			return model{}, batch.Errorf(batch.CodeSchema, nil, "the name of the column %q is longer than %d bytes: give it an alias", f.Name, maxIdentifier)
 		}
 	}
-	m = m.Read(names)
+	m := tables.Of(run).Read(names)
 	for i, c := range m.Columns {
 		if c.Type != tables.AsRead {
 			continue
@@ -108,10 +104,10 @@ func (m model) typeName(c tables.Column) string {
 		return "BOOLEAN"
 	case tables.Timestamp:
 		return "TIMESTAMPTZ"
-	case tables.Date:
-		return "DATE"
 	case tables.Texts:
 		return "TEXT[]"
+	case tables.Date:
+		return "DATE"
 	case tables.Text, tables.AsRead:
 	}
 	return "TEXT"
@@ -132,8 +128,8 @@ const (
 	float64Form
 	boolForm
 	instantForm
-	dateForm
 	textsForm
+	dateForm
 )
 
 // forms are the types of columns that can be filled. Types of which many are alike are not listed twice.
@@ -142,8 +138,8 @@ var forms = map[uint32]form{
 	pgtype.JSONOID: jsonForm, pgtype.JSONBOID: jsonbForm, pgtype.UUIDOID: uuidForm,
 	pgtype.Int2OID: int16Form, pgtype.Int4OID: int32Form, pgtype.Int8OID: int64Form,
 	pgtype.Float4OID: float32Form, pgtype.Float8OID: float64Form, pgtype.BoolOID: boolForm,
-	pgtype.TimestamptzOID: instantForm, pgtype.TimestampOID: instantForm, pgtype.DateOID: dateForm,
-	pgtype.TextArrayOID: textsForm, pgtype.VarcharArrayOID: textsForm,
+	pgtype.TimestamptzOID: instantForm, pgtype.TimestampOID: instantForm,
+	pgtype.TextArrayOID: textsForm, pgtype.VarcharArrayOID: textsForm, pgtype.DateOID: dateForm,
 }
 
 // fits are the forms that can hold a type.
@@ -157,8 +153,8 @@ var fits = map[tables.Type][]form{
 	tables.Double:    {float64Form, float32Form},
 	tables.Boolean:   {boolForm},
 	tables.Timestamp: {instantForm},
-	tables.Date:      {dateForm},
 	tables.Texts:     {textsForm},
+	tables.Date:      {dateForm},
 }
 
 // form is how values get into a column of the table; one of the wrong type is an error.

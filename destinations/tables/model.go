@@ -25,8 +25,8 @@ const (
 	Double
 	Boolean
 	Timestamp // an instant
+	Texts     // a list of text
 	Date
-	Texts // a list of text
 	// AsRead is the type that fits what the source delivers.
 	AsRead
 )
@@ -59,13 +59,56 @@ type Model struct {
 // Mutable says whether rows change in the source, so that each delivery is merged by key.
 func (m Model) Mutable() bool { return m.Merge || len(m.Versions) > 0 }
 
-// Of returns the table of the run's model. Of a customer's own query it has no columns: those that are read are its
-// columns, see [Model.Read].
-func Of(run destinations.Run) (Model, error) {
-	if run.Custom {
-		return Model{Key: run.Key, Versions: run.Version, Clock: run.Clock, Merge: run.Merge}, nil
+// known returns the table of a model that has one everywhere.
+func known(model batch.Model) (Model, bool) {
+	switch model {
+	case batch.ModelEvents:
+		return events(), true
+	case batch.ModelPersons:
+		return persons(), true
+	case batch.ModelSessions:
+		return sessions(), true
+	default:
+		return Model{}, false
 	}
-	return Default(run.Model)
+}
+
+// Of returns the table of the run's model. Of models that the operator declared and of queries of the customer's it has no
+// columns: what is read has them, see [Model.Read].
+func Of(run destinations.Run) Model {
+	if m, ok := known(run.Model); ok && !run.Custom {
+		return m
+	}
+	return Model{Key: run.Key, Versions: run.Version, Clock: run.Clock, Merge: run.Merge}
+}
+
+// fieldTypes are the types of columns that are as they are read.
+var fieldTypes = map[query.Type]Type{
+	query.TypeString: Text, query.TypeInteger: Bigint, query.TypeFloat: Double, query.TypeBoolean: Boolean,
+	query.TypeInstant: Timestamp, query.TypeDate: Date, query.TypeJSON: JSON, query.TypeStrings: Texts,
+}
+
+// For is the table of a model before anything is read.
+func For(m query.Model) Model {
+	table, ok := known(m.Name)
+	if !ok {
+		table = Model{Clock: string(m.Occurred)}
+		for _, f := range m.Key {
+			table.Key = append(table.Key, string(f))
+		}
+		for _, f := range m.Version {
+			table.Versions = append(table.Versions, string(f))
+		}
+		for _, c := range m.Columns() {
+			table.Columns = append(table.Columns, Column{Name: c.Name, Type: AsRead, Field: c.Field})
+		}
+	}
+	for i, c := range table.Columns {
+		if spec, ok := m.Spec(c.Field); ok && c.Type == AsRead {
+			table.Columns[i].Type = fieldTypes[spec.Type]
+		}
+	}
+	return table
 }
 
 // Read is the model with the columns that are read, if it has none of its own.
@@ -79,18 +122,15 @@ func (m Model) Read(columns []string) Model {
 	return m
 }
 
-// Default returns the table of a model with its own columns.
-func Default(model batch.Model) (Model, error) {
-	switch model {
-	case batch.ModelEvents:
-		return events(), nil
-	case batch.ModelPersons:
-		return persons(), nil
-	case batch.ModelSessions:
-		return sessions(), nil
-	default:
-		return Model{}, batch.Errorf(batch.CodeConfig, nil, "the model %q cannot be exported to a table", model)
+// Columns returns what is read of a model for its table.
+func Columns(m query.Model) ([]query.Column, error) {
+	if table, ok := known(m.Name); ok {
+		return table.Query(), nil
 	}
+	if len(m.Key) == 0 {
+		return nil, batch.Errorf(batch.CodeConfig, nil, "the model %s has no key, without which a table cannot tell rows apart", m.Name)
+	}
+	return m.Columns(), nil
 }
 
 func events() Model {
