@@ -43,6 +43,7 @@ type config struct {
 	SettleDelaySub          time.Duration
 	CatchUp                 time.Duration
 	LogRetention            time.Duration
+	Freshness               batch.Freshness
 	LogFormat               string
 	LogLevel                string
 }
@@ -181,6 +182,10 @@ var settings = []setting{
 		func(c *config, v string) error { return duration(&c.LogRetention, v, time.Hour) },
 	},
 	{
+		"TRANCHE_FRESHNESS", "1.5", "how many intervals old the newest delivered rows of an export may become before metrics call it late; ten minutes more than one at least", false,
+		func(c *config, v string) error { return freshness(&c.Freshness, v) },
+	},
+	{
 		"TRANCHE_LOG_FORMAT", "json", "json or text", false,
 		func(c *config, v string) error { c.LogFormat = v; return oneOf(v, "json", "text") },
 	},
@@ -269,6 +274,15 @@ func duration(into *time.Duration, v string, least time.Duration) error {
 		return fmt.Errorf("must be a duration such as 90s, 15m or 24h, at least %s", least)
 	}
 	*into = d
+	return nil
+}
+
+func freshness(into *batch.Freshness, v string) error {
+	f, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(f >= 1 && f <= 1000) {
+		return errors.New("must be a number from 1 to 1000")
+	}
+	*into = batch.Freshness(f)
 	return nil
 }
 

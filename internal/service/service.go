@@ -5,6 +5,7 @@ package service
 import (
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
@@ -27,11 +28,15 @@ type Parts struct {
 	Log     *zap.Logger
 	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
 	CatchUp time.Duration
+	// Namespace is that of Temporal; empty = default.
+	Namespace string
+	// Registry is where the parts register what they measure; nil = nowhere.
+	Registry *prometheus.Registry
 }
 
 // flows is our side of Temporal.
 func (p Parts) flows() *workflows.Client {
-	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp}
+	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp, Namespace: p.Namespace}
 }
 
 // Quotas are the limits of teams.

@@ -14,6 +14,7 @@ import (
 	"tranche/activities"
 	"tranche/batch"
 	"tranche/internal/app"
+	"tranche/internal/telemetry"
 	"tranche/sources"
 	"tranche/workflows"
 )
@@ -61,6 +62,13 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 		Log: p.Log, Limits: o.Limits, Concurrency: o.Concurrency, Now: time.Now,
 		Memory: activities.NewMemory(cmp.Or(o.Memory, activities.DefaultMemory)),
 	}
+	if err := p.register(telemetry.NewBudgetCollector(func() telemetry.Budget {
+		limit, used, waiting := acts.Memory.Usage()
+		return telemetry.Budget{Limit: limit, Used: used, Waiting: waiting}
+	})); err != nil {
+		return nil, err
+	}
+	p.expect()
 	if o.Adjust != nil {
 		o.Adjust(acts)
 	}
@@ -90,7 +98,7 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 			CatchUp: cmp.Or(p.CatchUp, workflows.DefaultCatchUp),
 		},
 		sweeper: &activities.Sweeper{Activities: acts, Store: p.DB, Grace: o.Grace},
-		store:   p.DB, retention: o.LogRetention, every: o.HousekeepEvery, log: p.Log,
+		store:   p.DB, retention: o.LogRetention, every: o.HousekeepEvery, log: p.Log, metrics: p.Metrics,
 	}
 	go func() {
 		defer close(w.done)
@@ -131,6 +139,7 @@ type housekeeper struct {
 	retention time.Duration
 	every     time.Duration
 	log       *zap.Logger
+	metrics   *telemetry.Metrics
 }
 
 // Bounds of one pass, and of one deletion of old log lines and answers.
@@ -146,6 +155,7 @@ const (
 func (h housekeeper) run(ctx context.Context) {
 	ticker := time.NewTicker(h.every)
 	defer ticker.Stop()
+	h.metrics.HouseKept(time.Now())
 	for {
 		h.pass(ctx)
 		select {
@@ -164,7 +174,9 @@ func (h housekeeper) pass(ctx context.Context) {
 	_, logsErr := h.store.DeleteLogs(ctx, time.Now().Add(-h.retention), logsPerSweep)
 	_, answersErr := h.store.DeleteAnswers(ctx, time.Now(), answersPerSweep)
 	_, permitsErr := h.store.DeletePermits(ctx, permitsKept, permitsPerSweep)
-	if err = errors.Join(err, logsErr, answersErr, permitsErr); err != nil && ctx.Err() == nil {
+	if err = errors.Join(err, logsErr, answersErr, permitsErr); err == nil {
+		h.metrics.HouseKept(time.Now())
+	} else if !errors.Is(ctx.Err(), context.Canceled) {
 		h.log.Warn("Housekeeping could not do all of its work; the next pass tries again.", zap.Error(err))
 	}
 }
