@@ -45,4 +45,6 @@ func (m *Memory) take(ctx context.Context, bytes int64) (giveBack func(), err er
 }
 
 // Usage tells how much there is, how much is taken, and how many splits wait.
-func (m *Memory) Usage() (limit, used, waiting int64) { return m.total, m.used.Load(), m.waiting.Load() }
+func (m *Memory) Usage() (limit, used, waiting int64) {
+	return m.total, m.used.Load(), m.waiting.Load()
+}
