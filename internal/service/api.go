@@ -1,7 +1,6 @@
 package service
 
 import (
-	"cmp"
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
@@ -34,9 +33,7 @@ func (p Parts) API(o APIOptions) (*api.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = p.register(telemetry.NewFreshnessCollector(p.DB, cmp.Or(o.Freshness, batch.DefaultFreshness), time.Now),
-		telemetry.NewQueueCollector(uses.Workflows, time.Now))
-	if err != nil {
+	if err := p.register(apiCollectors(p.DB, uses.Workflows, o.Freshness)...); err != nil {
 		return nil, err
 	}
 	return &api.Server{

@@ -64,10 +64,7 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 		Log: p.Log, Limits: o.Limits, Concurrency: o.Concurrency, Now: time.Now,
 		Memory: activities.NewMemory(cmp.Or(o.Memory, activities.DefaultMemory)),
 	}
-	if err := p.register(telemetry.NewBudgetCollector(func() telemetry.Budget {
-		limit, used, waiting := acts.Memory.Usage()
-		return telemetry.Budget{Limit: limit, Used: used, Waiting: waiting}
-	})); err != nil {
+	if err := p.register(workerCollectors(acts.Memory)...); err != nil {
 		return nil, err
 	}
 	p.expect()

@@ -72,7 +72,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "tranche_schedule_drift_seconds", Help: "Time from the end of an interval to the beginning of its scheduled run, the jitter included.", Buckets: slowly,
 		}),
 		destinations: histograms("tranche_destination_duration_seconds",
-			"Time of one try of a call to a destination: check, stage, commit, abort. Staging includes reading and encoding.", slowly, "destination", "operation", "outcome"),
+			"Time of one try of a call to a destination: stage, commit, abort. Staging includes reading and encoding.", slowly, "destination", "operation", "outcome"),
 		sources: histograms("tranche_source_duration_seconds",
 			"Time that a source takes: plan, count, first_batch (from the opening of a split), read (a whole split, as fast as it is taken).", slowly, "source", "operation", "outcome"),
 		requests: histograms("tranche_api_request_duration_seconds", "Time to answer a request of the API, by route.", quickly, "method", "route", "status"),

@@ -43,7 +43,9 @@ type QueueCollector struct {
 func NewQueueCollector(store QueueStore, now func() time.Time) *QueueCollector {
 	labels := []string{"queue", "kind"}
 	return &QueueCollector{
-		queues: newCached(now, queuesCached, queuesTimeout, store.Queues),
+		queues: newCached(now, queuesCached, queuesTimeout, func(ctx context.Context) ([]Queue, error) {
+			return store.Queues(ctx)
+		}),
 		pollers: prometheus.NewDesc("tranche_queue_pollers",
 			"Workers that asked for tasks of the queue in the last minute or so.", labels, nil),
 		backlog: prometheus.NewDesc("tranche_queue_backlog_tasks",
