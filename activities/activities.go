@@ -107,7 +107,7 @@ type Executions interface {
 
 // Failing pauses exports that fail too often.
 type Failing interface {
-	PauseFailing(ctx context.Context, exportID uuid.UUID) error
+	PauseFailing(ctx context.Context, exportID uuid.UUID) (paused bool, err error)
 }
 
 // A Logger writes lines that the customer sees.
@@ -117,10 +117,15 @@ type Logger interface {
 
 // Metrics counts what the activities do.
 type Metrics interface {
-	RunEnded(status batch.RunStatus, destination string, model batch.Model)
-	Delivered(destination string, model batch.Model, rows, bytes int64)
+	RunEnded(status batch.RunStatus, code batch.Code, destination string, model batch.Model)
+	Delivered(destination string, model batch.Model, rows, bytes, files int64)
 	LateRows(n int64)
 	ActivityRetried(code batch.Code)
+	AutoPaused()
+	// ScheduledRunBegan is told how long after the end of its interval a scheduled run began.
+	ScheduledRunBegan(after time.Duration)
+	DestinationCalled(destination, operation string, took time.Duration, err error)
+	SourceCalled(source, operation string, took time.Duration, err error)
 }
 
 // Limits are the times of the protocol.
@@ -212,8 +217,8 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 }
 
 // open connects to the run's destination.
-func (d delivery) open(ctx context.Context) (destinations.Destination, error) {
-	return open(ctx, d.plugin, d.export)
+func (a *Activities) openFor(ctx context.Context, d delivery) (destinations.Destination, error) {
+	return a.open(ctx, d.plugin, d.export)
 }
 
 // target is the run as destinations know it.

@@ -5,6 +5,7 @@ package service
 import (
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
@@ -30,6 +31,10 @@ type Parts struct {
 	Log     *zap.Logger
 	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
 	CatchUp time.Duration
+	// Namespace is that of Temporal; empty = default.
+	Namespace string
+	// Registry is where the parts register what they measure; nil = nowhere.
+	Registry *prometheus.Registry
 }
 
 // store is the database, which knows what of a definition is secret.
@@ -37,7 +42,7 @@ func (p Parts) store() *storage.DB { return p.DB.WithPlugins(p.Plugins) }
 
 // flows is our side of Temporal.
 func (p Parts) flows() *workflows.Client {
-	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp}
+	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp, Namespace: p.Namespace}
 }
 
 // Quotas are the limits of teams.
