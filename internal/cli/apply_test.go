@@ -161,8 +161,7 @@ func TestDefinitionsAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := *w
-			w.t, w.dir = t, t.TempDir()
+			w := w.of(t)
 			w.run("exports", "apply", "--yes", "-f", w.file("x.yaml", tt.text)).ends(tt.code, tt.problem)
 		})
 	}

@@ -32,7 +32,13 @@ func TestTheReferenceIsCurrent(t *testing.T) {
 		require.NoError(t, os.RemoveAll(kept))
 		require.NoError(t, os.CopyFS(kept, os.DirFS(want)))
 	}
-	require.Equal(t, filesIn(t, want), filesIn(t, kept), "run: go test ./internal/cli -run Reference -update")
+	fresh, stored := filesIn(t, want), filesIn(t, kept)
+	for name := range stored {
+		require.Contains(t, fresh, name, "a page of no command")
+	}
+	for name, text := range fresh {
+		require.True(t, stored[name] == text, "%s is out of date; run: go test ./internal/cli -run Reference -update", name)
+	}
 }
 
 func filesIn(t *testing.T, dir string) map[string]string {

@@ -135,9 +135,7 @@ func TestWrongUse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := *w
-			w.t = t
-			w.run(tt.args...).ends(tt.code, tt.text)
+			w.of(t).run(tt.args...).ends(tt.code, tt.text)
 		})
 	}
 }

@@ -23,7 +23,7 @@ const (
 	envKey     = "TRANCHE_API_KEY"
 	envProject = "TRANCHE_PROJECT"
 	envProfile = "TRANCHE_PROFILE"
-	envConfig  = "TRANCHE_CONFIG"
+	envConfig  = "TRANCHE_PROFILES"
 
 	defaultURL     = "http://127.0.0.1:8000"
 	defaultProject = 1

@@ -55,8 +55,10 @@ profiles:
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := &world{t: t, dir: t.TempDir(), env: tt.env}
-			tt.env["HOME"] = w.dir
+			w := emptyWorld(t)
+			for name, value := range tt.env {
+				w.env[name] = value
+			}
 			w.file(".config/tranche/config.yaml", profiles)
 			w.file("production.key", theKey+"\n")
 			require.Contains(t, w.run(append([]string{"profiles"}, tt.args...)...).ends(cli.ExitOK).out, tt.want)
@@ -83,8 +85,7 @@ func TestProfilesThatCannotBeUsed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := &world{t: t, dir: t.TempDir(), env: map[string]string{}}
-			w.env["HOME"] = w.dir
+			w := emptyWorld(t)
 			w.file(".config/tranche/config.yaml", tt.config)
 			w.run(append([]string{"exports", "list"}, tt.args...)...).ends(cli.ExitUsage, tt.problem)
 		})

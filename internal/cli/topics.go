@@ -30,7 +30,7 @@ func environmentTopic() *cobra.Command {
 and take http://127.0.0.1:8000 and project 1 where nothing is said. A key goes with the URL that it stands beside:
 that of a profile is never sent to another URL. There is no flag for keys, since others can see those.
 
-The file is ~/.config/tranche/config.yaml, or the one that TRANCHE_CONFIG names:
+The file is ~/.config/tranche/config.yaml, or the one that TRANCHE_PROFILES names:
 
     profile: staging
     profiles:

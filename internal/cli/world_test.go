@@ -52,13 +52,13 @@ type world struct {
 	interactive bool
 	answering   func()
 
-	mu  sync.Mutex
-	now time.Time
+	mu  *sync.Mutex
+	now *time.Time
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, now: start, dir: t.TempDir()}
+	w := emptyWorld(t)
 	master, err := storage.NewMasterKey("test")
 	require.NoError(t, err)
 	sealer, err := storage.NewSealer(master)
@@ -78,6 +78,21 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(server.Close)
 	w.env = map[string]string{"TRANCHE_URL": server.URL, "TRANCHE_API_KEY": theKey, "HOME": w.dir}
 	return w
+}
+
+// emptyWorld has no API.
+func emptyWorld(t *testing.T) *world {
+	t.Helper()
+	now, dir := start, t.TempDir()
+	return &world{t: t, mu: &sync.Mutex{}, now: &now, dir: dir, env: map[string]string{"HOME": dir}}
+}
+
+// of is the same world in a subtest, with a terminal and files of its own.
+func (w *world) of(t *testing.T) *world {
+	t.Helper()
+	own := *w
+	own.t, own.dir = t, t.TempDir()
+	return &own
 }
 
 func (w *world) api(t *testing.T) *api.Server {
@@ -103,13 +118,13 @@ func (w *world) api(t *testing.T) *api.Server {
 func (w *world) clock() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.now
+	return *w.now
 }
 
 func (w *world) pass(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.now = w.now.Add(d)
+	*w.now = w.now.Add(d)
 }
 
 // A vaultConfig has settings of every kind that matters to a definition.

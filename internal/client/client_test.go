@@ -89,12 +89,18 @@ var exportID = uuid.MustParse("01a20528-3733-7462-a502-cf07fa3fcd6d")
 func TestWhatIsSentAgain(t *testing.T) {
 	t.Parallel()
 	read := func(c *client.Client) error { _, err := c.Export(context.Background(), exportID); return err }
-	make1 := func(c *client.Client) error { _, err := c.CreateExport(context.Background(), map[string]any{}); return err }
+	make1 := func(c *client.Client) error {
+		_, err := c.CreateExport(context.Background(), map[string]any{})
+		return err
+	}
 	change := func(c *client.Client) error {
 		_, err := c.ChangeExport(context.Background(), exportID, `"x"`, map[string]any{})
 		return err
 	}
-	stop := func(c *client.Client) error { _, err := c.CancelRun(context.Background(), exportID, exportID); return err }
+	stop := func(c *client.Client) error {
+		_, err := c.CancelRun(context.Background(), exportID, exportID)
+		return err
+	}
 	done := says(http.StatusOK, export)
 	for name, c := range map[string]struct {
 		do       func(*client.Client) error
