@@ -32,7 +32,8 @@ func Commands(env Env) []*cobra.Command {
 		env.Poll = time.Second
 	}
 	nouns := []*cobra.Command{
-		exportsCommand(env), runsCommand(env), backfillsCommand(env), coverageCommand(env), logsCommand(env), profilesCommand(env),
+		exportsCommand(env), runsCommand(env), backfillsCommand(env), coverageCommand(env), logsCommand(env), activityCommand(env),
+		profilesCommand(env),
 	}
 	return append(nouns, manCommand(), exitCodesTopic(), environmentTopic(), definitionsTopic())
 }

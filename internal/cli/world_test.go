@@ -109,7 +109,7 @@ func (w *world) api(t *testing.T) *api.Server {
 			Store: w.db, Schedules: temporal{}, Plugins: plugins, Runs: runs, Backfills: backfills, Logs: nowhere{}, Log: log, Now: w.clock,
 		},
 		Runs: runs, Backfills: backfills, Coverage: &app.Coverage{Store: w.db, Backfills: backfills, Now: w.clock},
-		Logs: &app.Logs{Store: w.db}, Keys: w.db, Answers: w.db,
+		Logs: &app.Logs{Store: w.db}, Audit: &app.Audit{Store: w.db}, Keys: w.db, Answers: w.db,
 		Scrape: telemetry.Handler(registry), Metrics: telemetry.NewMetrics(registry), Log: log, Now: w.clock,
 		CursorKey: []byte("sixteen bytes or more"),
 	}
