@@ -37,7 +37,7 @@ func TestTheReferenceIsCurrent(t *testing.T) {
 		require.Contains(t, fresh, name, "a page of no command")
 	}
 	for name, text := range fresh {
-		require.True(t, stored[name] == text, "%s is out of date; run: go test ./internal/cli -run Reference -update", name)
+		require.Equal(t, text, stored[name], "%s is out of date; run: go test ./internal/cli -run Reference -update", name)
 	}
 }
 

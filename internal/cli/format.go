@@ -95,7 +95,8 @@ type cell struct {
 	tone tone
 }
 
-// A column is one of a table. Right ones are for numbers; the last column may be cut to fit a terminal.
+// A column is one of a table. Right ones are for numbers; one without a title, the last, has remarks, which may be cut to
+// fit a terminal.
 type column struct {
 	title string
 	right bool
@@ -165,7 +166,7 @@ func (t *table) line(text *strings.Builder, row []cell, widths []int, st style) 
 			at += len(gap)
 		}
 		shown := c.text
-		if last := i == len(row)-1; last && st.width > 0 {
+		if remark := t.columns[i].title == ""; remark && st.width > 0 { // ids and numbers are never cut
 			shown = cut(shown, st.width-at)
 		}
 		pad := strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(shown)))

@@ -140,15 +140,21 @@ func resolve(c choices, getenv func(string) string) (target, error) {
 	t := target{profile: name}
 	named := c.profile != ""
 	address := pick(&t.urlFrom, []source{
-		{c.url, "--url"}, {only(named, p.URL), "profile " + name}, {only(!named, getenv(envURL)), envURL}, {p.URL, "profile " + name},
+		{c.url, "--url"},
+		{only(named, p.URL), "profile " + name},
+		{only(!named, getenv(envURL)), envURL},
+		{p.URL, "profile " + name},
 		{defaultURL, "default"},
 	})
 	if t.url, err = client.ParseBase(address); err != nil {
 		return t, usagef("the URL of the API (%s) %v", t.urlFrom, err)
 	}
 	project := pick(&t.projectFrom, []source{
-		{number(c.project), "--project"}, {only(named, number(p.Project)), "profile " + name},
-		{only(!named, getenv(envProject)), envProject}, {number(p.Project), "profile " + name}, {number(defaultProject), "default"},
+		{number(c.project), "--project"},
+		{only(named, number(p.Project)), "profile " + name},
+		{only(!named, getenv(envProject)), envProject},
+		{number(p.Project), "profile " + name},
+		{number(defaultProject), "default"},
 	})
 	if t.project, err = strconv.ParseInt(project, 10, 64); err != nil || t.project < 1 {
 		return t, usagef("the project (%s) must be a whole number from 1 on", t.projectFrom)

@@ -25,31 +25,38 @@ profiles:
 		want string
 	}{
 		"nothing said but the file's default": {
-			map[string]string{"STAGING_KEY": planted}, nil,
+			map[string]string{"STAGING_KEY": planted},
+			nil,
 			"API      http://staging.test (profile staging)\nProject  2 (profile staging)\nKey      set (profile staging)\n",
 		},
 		"the environment goes before the default": {
-			map[string]string{"STAGING_KEY": planted, "TRANCHE_URL": "http://env.test", "TRANCHE_PROJECT": "3", "TRANCHE_API_KEY": theKey}, nil,
+			map[string]string{"STAGING_KEY": planted, "TRANCHE_URL": "http://env.test", "TRANCHE_PROJECT": "3", "TRANCHE_API_KEY": theKey},
+			nil,
 			"API      http://env.test (TRANCHE_URL)\nProject  3 (TRANCHE_PROJECT)\nKey      set (TRANCHE_API_KEY)\n",
 		},
 		"a profile that is named goes before the environment": {
-			map[string]string{"TRANCHE_URL": "http://env.test", "TRANCHE_PROJECT": "3", "TRANCHE_API_KEY": theKey}, []string{"--profile", "production"},
+			map[string]string{"TRANCHE_URL": "http://env.test", "TRANCHE_PROJECT": "3", "TRANCHE_API_KEY": theKey},
+			[]string{"--profile", "production"},
 			"API      https://tranche.test/below (profile production)\nProject  7 (profile production)\nKey      set (profile production)\n",
 		},
 		"the environment's profile": {
-			map[string]string{"TRANCHE_PROFILE": "production"}, nil,
+			map[string]string{"TRANCHE_PROFILE": "production"},
+			nil,
 			"API      https://tranche.test/below (profile production)\nProject  7 (profile production)\nKey      set (profile production)\n",
 		},
 		"a flag goes before all, and the profile's key to no other URL": {
-			map[string]string{"STAGING_KEY": planted}, []string{"--url", "http://elsewhere.test", "--project", "9", "--profile", "staging"},
+			map[string]string{"STAGING_KEY": planted},
+			[]string{"--url", "http://elsewhere.test", "--project", "9", "--profile", "staging"},
 			"API      http://elsewhere.test (--url)\nProject  9 (--project)\nKey      none: set TRANCHE_API_KEY, or api_key in a profile\n",
 		},
 		"nor when the environment has the URL": {
-			map[string]string{"STAGING_KEY": planted, "TRANCHE_URL": "http://env.test"}, nil,
+			map[string]string{"STAGING_KEY": planted, "TRANCHE_URL": "http://env.test"},
+			nil,
 			"API      http://env.test (TRANCHE_URL)\nProject  2 (profile staging)\nKey      none: set TRANCHE_API_KEY, or api_key in a profile\n",
 		},
 		"a profile without a key takes the environment's": {
-			map[string]string{"TRANCHE_API_KEY": theKey}, []string{"--profile", "bare"},
+			map[string]string{"TRANCHE_API_KEY": theKey},
+			[]string{"--profile", "bare"},
 			"API      http://bare.test (profile bare)\nProject  1 (default)\nKey      set (TRANCHE_API_KEY)\n",
 		},
 	} {
