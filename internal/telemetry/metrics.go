@@ -22,6 +22,7 @@ type Metrics struct {
 	requests    *prometheus.HistogramVec
 	droppedLogs prometheus.Counter
 	repairs     *prometheus.CounterVec
+	notices     *prometheus.CounterVec
 }
 
 // NewRegistry returns a registry with the metrics of the Go runtime and of the process.
@@ -72,7 +73,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "tranche_repairs_total", Help: "What the reconciler mended, by kind: schedules, pauses, backfills, runs, due intervals.",
 		}, []string{"kind"}),
 	}
-	reg.MustRegister(m.runs, m.rows, m.bytes, m.lateRows, m.retries, m.requests, m.droppedLogs, m.repairs)
+	m.notices = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tranche_notifications_total",
+		Help: "Tries to send a notification, by what it tells of and what became of the try: delivered, retried, given_up, or lost before it was written.",
+	}, []string{"event", "outcome"})
+	reg.MustRegister(m.notices, m.runs, m.rows, m.bytes, m.lateRows, m.retries, m.requests, m.droppedLogs, m.repairs)
 	return m
 }
 
@@ -95,6 +100,11 @@ func (m *Metrics) ActivityRetried(code batch.Code) { m.retries.WithLabelValues(s
 
 // Repaired counts something that the reconciler mended.
 func (m *Metrics) Repaired(kind string) { m.repairs.WithLabelValues(kind).Inc() }
+
+// Notified counts a try to send a notification.
+func (m *Metrics) Notified(event batch.Event, outcome string) {
+	m.notices.WithLabelValues(string(event), outcome).Inc()
+}
 
 // RequestServed records a request. Route is the template, never the path: its values must be few.
 func (m *Metrics) RequestServed(method, route string, status int, took time.Duration) {
