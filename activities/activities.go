@@ -26,6 +26,7 @@ type Activities struct {
 	Plugins    *destinations.Registry
 	Executions Executions
 	Failing    Failing
+	Notifier   Notifier // nil = nobody is told of anything
 	Logs       Logger
 	Metrics    Metrics
 	Log        *zap.Logger
@@ -86,6 +87,9 @@ type Store interface {
 	KeepPermit(ctx context.Context, runID uuid.UUID, ttl time.Duration) error
 	ReleasePermit(ctx context.Context, runID uuid.UUID) error
 
+	// RecordColumns keeps which columns a completed run delivered.
+	RecordColumns(ctx context.Context, r batch.Run, columns []string) error
+
 	BackfillByID(ctx context.Context, id uuid.UUID) (batch.Backfill, error)
 	UpdateBackfill(ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error) (batch.Backfill, error)
 	// BackfillRecords sums the rows of the backfill's completed runs.
@@ -108,6 +112,11 @@ type Executions interface {
 // Failing pauses exports that fail too often.
 type Failing interface {
 	PauseFailing(ctx context.Context, exportID uuid.UUID) (paused bool, err error)
+}
+
+// A Notifier sends the notifications that were written with what they tell of. It never fails.
+type Notifier interface {
+	Dispatch(ctx context.Context, exportID uuid.UUID)
 }
 
 // A Logger writes lines that the customer sees.

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
+	"tranche/internal/safenet"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
 	"tranche/storage"
@@ -67,7 +68,7 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	return &process{config: c, Parts: service.Parts{
 		DB: db, Temporal: temporal, Plugins: known, Metrics: metrics,
 		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp,
-		Namespace: c.TemporalNamespace, Registry: registry,
+		Namespace: c.TemporalNamespace, Registry: registry, Guard: safenet.Guard{Allow: c.AllowedNetworks},
 	}}, nil
 }
 
