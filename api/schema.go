@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
@@ -66,6 +67,10 @@ var bodyNames = map[reflect.Type]string{
 	reflect.TypeFor[healthBody]():               "Health",
 	reflect.TypeFor[envelope]():                 "Error",
 	reflect.TypeFor[destinationBody]():          "Destination",
+	reflect.TypeFor[activityBody]():             "Activity",
+	reflect.TypeFor[actorBody]():                "Actor",
+	reflect.TypeFor[changedBody]():              "ChangedField",
+	reflect.TypeFor[cursorPage[activityBody]](): "ActivityPage",
 }
 
 // enumOf lists the values of a type that has few.
@@ -88,6 +93,10 @@ func enumOf(t reflect.Type) []string {
 		return textsOf([]batch.LogLevel{batch.LogDebug, batch.LogInfo, batch.LogWarning, batch.LogError})
 	case reflect.TypeFor[app.StepStatus]():
 		return textsOf([]app.StepStatus{app.StepPassed, app.StepFailed, app.StepSkipped})
+	case reflect.TypeFor[batch.ActorKind]():
+		return textsOf(batch.ActorKinds)
+	case reflect.TypeFor[batch.Action]():
+		return textsOf(batch.Actions)
 	case reflect.TypeFor[batch.Model]():
 		return models.listed
 	case reflect.TypeFor[batch.Frequency]():
@@ -105,6 +114,8 @@ func schemaOf(t reflect.Type) schema {
 	switch t {
 	case reflect.TypeFor[uuid.UUID]():
 		return schema{"type": "string", "format": "uuid"}
+	case reflect.TypeFor[json.RawMessage]():
+		return schema{"description": "Any JSON."}
 	case reflect.TypeFor[instant]():
 		return schema{"type": "string", "format": "date-time"}
 	}

@@ -75,6 +75,15 @@ func (d Dialect) migrations() ([]migration, error) {
 	return all, nil
 }
 
+// SchemaVersion is the number of the newest migration that this binary has.
+func (d Dialect) SchemaVersion() (int, error) {
+	steps, err := d.migrations()
+	if err != nil {
+		return 0, err
+	}
+	return steps[len(steps)-1].version, nil
+}
+
 // Migrate brings the tables to the binary's version, each step in a transaction. Several processes may do so at once.
 // A database that is newer than the binary is a *VersionError and stays as it is.
 func (db *DB) Migrate(ctx context.Context) error {

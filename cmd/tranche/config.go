@@ -3,10 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,7 +11,7 @@ import (
 	"tranche/storage"
 )
 
-// A config is what the process reads from its environment, once.
+// A config is what the process reads at its start, once.
 type config struct {
 	DatabaseURL             string
 	MasterKeys              []storage.MasterKey
@@ -43,11 +40,12 @@ type config struct {
 	SettleDelaySub          time.Duration
 	CatchUp                 time.Duration
 	LogRetention            time.Duration
+	AuditRetention          time.Duration
 	LogFormat               string
 	LogLevel                string
 }
 
-// A setting is one environment variable.
+// A setting is an environment variable, and a key of the settings file.
 type setting struct {
 	name     string
 	fallback string
@@ -56,8 +54,12 @@ type setting struct {
 	parse    func(c *config, value string) error
 }
 
-// settings is every variable that the service reads.
+// settings is everything that can be set. docs/configure.md lists them too, and a test compares.
 var settings = []setting{
+	{
+		settingsFile, "", "YAML file with settings; the environment goes before it", false,
+		func(*config, string) error { return nil },
+	},
 	{
 		"TRANCHE_DATABASE_URL", "", "PostgreSQL of the service, as a URL", true,
 		func(c *config, v string) error { c.DatabaseURL = v; return urlOf(v, "postgres", "postgresql") },
@@ -87,7 +89,10 @@ var settings = []setting{
 	},
 	{
 		"TRANCHE_SOURCE_URL", "", "database with the events, as a clickhouse:// or postgres:// URL (worker; api, for previews of backfills)", true,
-		func(c *config, v string) error { c.SourceURL = v; return urlOf(v, "postgres", "postgresql") },
+		func(c *config, v string) error {
+			c.SourceURL = v
+			return urlOf(v, "clickhouse", "postgres", "postgresql", "http", "https")
+		},
 	},
 	{
 		"TRANCHE_SOURCE_TABLE", "events", "table with the events, optionally with its schema", false,
@@ -181,6 +186,10 @@ var settings = []setting{
 		func(c *config, v string) error { return duration(&c.LogRetention, v, time.Hour) },
 	},
 	{
+		"TRANCHE_AUDIT_RETENTION", "0", "how long the audit log is kept; 0 = for ever", false,
+		func(c *config, v string) error { return duration(&c.AuditRetention, v, 0) },
+	},
+	{
 		"TRANCHE_LOG_FORMAT", "json", "json or text", false,
 		func(c *config, v string) error { c.LogFormat = v; return oneOf(v, "json", "text") },
 	},
@@ -193,93 +202,32 @@ var settings = []setting{
 // readConfig reads all settings and reports all problems at once. The required ones differ by command.
 func readConfig(getenv func(string) string, required ...string) (config, error) {
 	var c config
-	var problems []error
+	values, problems := valuesOf(getenv)
 	for _, s := range settings {
-		value := getenv(s.name)
-		if value == "" {
-			value = s.fallback
-		}
-		if value == "" {
+		v := values[s.name]
+		if v.text == "" {
 			continue
 		}
-		if err := s.parse(&c, value); err != nil {
+		if err := s.parse(&c, v.text); err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", s.name, err))
 		}
 	}
 	for _, name := range required {
-		if getenv(name) == "" {
+		if values[name].text == "" && !values[name].broken {
 			problems = append(problems, fmt.Errorf("%s: must be set", name))
 		}
+	}
+	if len(problems) == 0 {
+		problems = c.contradictions()
 	}
 	return c, errors.Join(problems...)
 }
 
-// Errors of settings never quote the value: it may be a secret.
-
-func notEmpty(v string) error {
-	if strings.TrimSpace(v) == "" {
-		return errors.New("must not be blank")
+// contradictions are settings that are right each by itself and wrong together.
+func (c config) contradictions() (problems []error) {
+	if c.BackfillConcurrency > c.MostBackfillConcurrency {
+		problems = append(problems, fmt.Errorf("TRANCHE_BACKFILL_CONCURRENCY: must not be above TRANCHE_BACKFILL_CONCURRENCY_MAX (%d)",
+			c.MostBackfillConcurrency))
 	}
-	return nil
-}
-
-func oneOf(v string, choices ...string) error {
-	for _, c := range choices {
-		if v == c {
-			return nil
-		}
-	}
-	return fmt.Errorf("must be one of %s", strings.Join(choices, ", "))
-}
-
-func urlOf(v string, schemes ...string) error {
-	u, err := url.Parse(v)
-	if err != nil || u.Host == "" {
-		return fmt.Errorf("must be a URL that begins with %s://", schemes[0])
-	}
-	if oneOf(u.Scheme, schemes...) != nil {
-		return fmt.Errorf("must be a URL that begins with %s://", strings.Join(schemes, ":// or "))
-	}
-	return nil
-}
-
-func hostPort(v string) error {
-	_, port, err := net.SplitHostPort(v)
-	if err != nil {
-		return errors.New("must be host:port")
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return errors.New("must end with a port number")
-	}
-	return nil
-}
-
-func number(into *int, v string, least, most int) error {
-	n, err := strconv.Atoi(v)
-	if err != nil || n < least || n > most {
-		return fmt.Errorf("must be a whole number from %d to %d", least, most)
-	}
-	*into = n
-	return nil
-}
-
-func duration(into *time.Duration, v string, least time.Duration) error {
-	d, err := time.ParseDuration(v)
-	if err != nil || d < least {
-		return fmt.Errorf("must be a duration such as 90s, 15m or 24h, at least %s", least)
-	}
-	*into = d
-	return nil
-}
-
-func prefixes(v string) ([]netip.Prefix, error) {
-	var all []netip.Prefix
-	for _, part := range strings.Split(v, ",") {
-		p, err := netip.ParsePrefix(strings.TrimSpace(part))
-		if err != nil {
-			return nil, errors.New("must be networks such as 10.0.0.0/8, comma separated")
-		}
-		all = append(all, p)
-	}
-	return all, nil
+	return problems
 }
