@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -227,6 +228,11 @@ func TestThePageOfTheDocument(t *testing.T) {
 		require.NotContains(t, page, from, "it loads nothing from elsewhere")
 	}
 	require.Contains(t, answer.Header().Get("Content-Security-Policy"), "default-src 'none'")
+	for _, link := range regexp.MustCompile(`href="#([^"]+)"`).FindAllStringSubmatch(page, -1) {
+		require.Contains(t, page, `id="`+link[1]+`"`, "a link leads nowhere")
+	}
+	require.Less(t, strings.Index(page, `id="batch_exports_create"`), strings.Index(page, `id="batch_exports_get"`), "in the order of the routes")
+	require.Less(t, strings.Index(page, `id="runs_list"`), strings.Index(page, `id="readyz"`), "what is about the server comes last")
 }
 
 func TestExamplesOfTheDocument(t *testing.T) {
