@@ -120,6 +120,7 @@ func (c *contract) check(t *testing.T, r *http.Request, answer *httptest.Respons
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(answer.Body.Bytes()))
 	require.NoError(t, err)
 	require.NoError(t, c.schema(t, pointer).Validate(value), "%s %s: %s", r.Method, r.URL, answer.Body)
+	requireListed(t, answer.Code, value)
 }
 
 func escaped(path string) string {

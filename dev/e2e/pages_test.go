@@ -177,7 +177,9 @@ func routesOf(t *testing.T, s *devServer) routes {
 	t.Helper()
 	status, body := s.call(http.MethodGet, "/openapi.json", nil)
 	require.Equal(t, http.StatusOK, status)
-	var document struct{ Paths map[string]map[string]json.RawMessage }
+	var document struct {
+		Paths map[string]map[string]json.RawMessage
+	}
 	require.NoError(t, json.Unmarshal(body, &document))
 	all := routes{}
 	for path, item := range document.Paths {
