@@ -22,6 +22,7 @@ import (
 type Activities struct {
 	Store      Store
 	Source     sources.Source
+	Models     query.Catalog
 	Plugins    *destinations.Registry
 	Executions Executions
 	Failing    Failing
@@ -179,6 +180,7 @@ type delivery struct {
 	run    batch.Run
 	export batch.Export
 	plugin destinations.Plugin
+	model  query.Model
 	query  query.Query
 }
 
@@ -196,13 +198,17 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 	if !ok {
 		return delivery{}, batch.Errorf(batch.CodeDestinationClosed, nil, "this server has no destination of type %q", e.Destination.Type)
 	}
-	columns, err := plugin.Columns(e.Destination.Config, e.Model)
+	model, err := a.Models.Need(e.Model)
+	if err != nil {
+		return delivery{}, err
+	}
+	columns, err := plugin.Columns(e.Destination.Config, model)
 	if err != nil {
 		return delivery{}, err
 	}
 	rows := a.Plugins.Rows(e, r.Interval)
 	rows.Columns = columns
-	return delivery{run: r, export: e, plugin: plugin, query: rows}, nil
+	return delivery{run: r, export: e, plugin: plugin, model: model, query: rows}, nil
 }
 
 // open connects to the run's destination.
@@ -215,7 +221,16 @@ func (d delivery) target(generation int, token int64) destinations.Run {
 	return destinations.Run{
 		ID: d.run.ID, ExportID: d.export.ID, TeamID: d.export.TeamID, Model: d.export.Model,
 		Interval: d.run.Interval, Generation: generation, Token: token,
+		Key: names(d.model.Key...), Version: names(d.model.Version...), Clock: string(d.model.Occurred),
 	}
+}
+
+func names(fields ...query.Field) []string {
+	all := make([]string, len(fields))
+	for i, f := range fields {
+		all[i] = string(f)
+	}
+	return all
 }
 
 // say writes a line to the run's log.

@@ -89,10 +89,7 @@ var settings = []setting{
 	},
 	{
 		"TRANCHE_SOURCE_URL", "", "database with the events, as a clickhouse:// or postgres:// URL (worker; api, for previews of backfills)", true,
-		func(c *config, v string) error {
-			c.SourceURL = v
-			return urlOf(v, "clickhouse", "postgres", "postgresql", "http", "https")
-		},
+		func(c *config, v string) error { c.SourceURL = v; return sourceOf(v) },
 	},
 	{
 		"TRANCHE_SOURCE_TABLE", "events", "table with the events, optionally with its schema", false,

@@ -28,6 +28,7 @@ import (
 	"tranche/internal/safenet"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
+	"tranche/query"
 	"tranche/sources"
 	"tranche/storage"
 	"tranche/storage/sqlite"
@@ -122,6 +123,7 @@ type Stack struct {
 	temporal *temporal.Server
 	client   client.Client
 	db       *storage.DB
+	models   query.Catalog
 	source   sources.Source
 	runLog   *telemetry.RunLog
 	worker   *service.Worker
@@ -178,8 +180,10 @@ func (s *Stack) openStores(ctx context.Context) (err error) {
 
 // openSource opens what runs read.
 func (s *Stack) openSource(ctx context.Context) (err error) {
+	s.models = query.PostHog()
 	if s.options.SourceURL != "" {
-		s.source, err = service.OpenSource(s.options.SourceURL, service.ModelsAt(s.options.SourceTable))
+		s.models = service.ModelsAt(s.options.SourceTable)
+		s.source, err = service.OpenSource(s.options.SourceURL, s.models)
 		return err
 	}
 	events, err := duckdb.Open(ctx, filepath.Join(s.dir.path, "events.duckdb"), duckdb.Options{})
@@ -231,7 +235,7 @@ func (s *Stack) serve() (err error) {
 	metrics := telemetry.NewMetrics(registry)
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
 	parts := service.Parts{
-		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log,
+		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log, Models: s.models,
 		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp,
 	}
 	house := s.options.housekeeping()

@@ -11,6 +11,7 @@ import (
 	"tranche/destinations"
 	"tranche/internal/app"
 	"tranche/internal/telemetry"
+	"tranche/query"
 	"tranche/storage"
 	"tranche/workflows"
 )
@@ -20,6 +21,8 @@ type Parts struct {
 	DB       *storage.DB
 	Temporal client.Client
 	Plugins  *destinations.Registry
+	// Models are what can be exported.
+	Models query.Catalog
 	// Source tells previews of backfills how much there is; nil = they do not say.
 	Source  app.Counter
 	Metrics *telemetry.Metrics
@@ -69,7 +72,7 @@ func (p Parts) UseCases(q Quotas) UseCases {
 	backfills.Runs = runs
 	return UseCases{
 		Exports: &app.Exports{
-			Store: p.store(), Schedules: flows, Plugins: p.Plugins, Runs: runs, Backfills: backfills,
+			Store: p.store(), Schedules: flows, Models: p.Models, Plugins: p.Plugins, Runs: runs, Backfills: backfills,
 			Logs: p.RunLog, Log: p.Log, Now: time.Now,
 		},
 		Runs: runs, Backfills: backfills, Logs: &app.Logs{Store: p.store()}, Workflows: flows,

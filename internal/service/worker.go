@@ -59,7 +59,7 @@ type Worker struct {
 func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	flows := p.flows()
 	acts := &activities.Activities{
-		Store: p.store(), Source: o.Source, Plugins: p.Plugins, Executions: flows, Failing: p.UseCases(Quotas{}).Exports, Logs: p.RunLog, Metrics: p.Metrics,
+		Store: p.store(), Source: o.Source, Models: p.Models, Plugins: p.Plugins, Executions: flows, Failing: p.UseCases(Quotas{}).Exports, Logs: p.RunLog, Metrics: p.Metrics,
 		Log: p.Log, Limits: o.Limits, Concurrency: o.Concurrency, Now: time.Now,
 		Memory: activities.NewMemory(cmp.Or(o.Memory, activities.DefaultMemory)),
 	}
