@@ -96,7 +96,7 @@ func (s *Exports) Preview(ctx context.Context, teamID int64, d Draft, asked Prev
 	if err := r.place(plugin, calendar, selected); err != nil {
 		return ExportPreview{}, err
 	}
-	return r, s.look(ctx, &r, q, selected)
+	return r, s.look(ctx, &r, q, selected, calendar.Before(r.Range.End))
 }
 
 // within is the range in whole intervals.
@@ -132,8 +132,9 @@ func (r *ExportPreview) place(plugin destinations.Plugin, calendar batch.Calenda
 	return nil
 }
 
-// look counts and reads the rows. What takes too long is left out; what the caller can mend is told.
-func (s *Exports) look(ctx context.Context, r *ExportPreview, q query.Query, selected query.Selection) error {
+// look counts and reads the rows. What takes too long is left out; what the caller can mend is told. Rows that depend on
+// their interval are those of the last one.
+func (s *Exports) look(ctx context.Context, r *ExportPreview, q query.Query, selected query.Selection, last batch.Interval) error {
 	if s.Source == nil || s.Rows == nil {
 		return nil
 	}
@@ -149,6 +150,9 @@ func (s *Exports) look(ctx context.Context, r *ExportPreview, q query.Query, sel
 		if counted {
 			r.Rows = &rows
 		}
+	}
+	if selected.Placed() {
+		q.Interval = last
 	}
 	var sample []json.RawMessage
 	read, err := inTime(ctx, exportPreviewTimeout, func(ctx context.Context) (err error) {
