@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.uber.org/zap"
 
 	"tranche/destinations"
@@ -27,11 +28,13 @@ type Parts struct {
 	Log     *zap.Logger
 	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
 	CatchUp time.Duration
+	// Converter is the one that Temporal was opened with; nil = the SDK's default.
+	Converter converter.DataConverter
 }
 
 // flows is our side of Temporal.
 func (p Parts) flows() *workflows.Client {
-	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp}
+	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp, Converter: p.Converter}
 }
 
 // Quotas are the limits of teams.
