@@ -56,6 +56,9 @@ func (a *Activities) finish(ctx context.Context, in FinishInput) (Finished, erro
 		return Finished{}, batch.Errorf(batch.CodeInternal, nil, "the run is said to be completed, but nothing was delivered")
 	}
 	before := r.Status
+	if in.Status == batch.RunCancelled { // one that the API cancelled is so already
+		ctx = batch.WithAct(ctx, batch.Act{Actor: batch.Actor{Kind: batch.ActorTemporal}, Note: "The workflow was cancelled in Temporal."})
+	}
 	r, err = a.Store.UpdateRun(ctx, in.RunID, func(r *batch.Run) error {
 		before = r.Status
 		return conclude(r, in, done, a)

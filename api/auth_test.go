@@ -56,6 +56,8 @@ func places(t *testing.T, w *world) []place {
 		{post, backfills, true, strings.Replace(bounds, "05-01", "05-02", 1) /* an empty range */, 400, false},
 		{get, e + "/coverage", false, "", 200, false},
 		{post, e + "/coverage/fill", true, "{}", 200, false},
+		{get, "/batch_exports/activity", false, "", 200, true},
+		{get, e + "/activity", false, "", 200, false},
 		{post, e + "/backfill", true, strings.Replace(bounds, "05-01", "05-02", 1) /* an empty range */, 400, false},
 		{get, backfills + "/" + backfill, false, "", 200, false},
 		{post, backfills + "/" + backfill + "/pause", true, "", 200, false},

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -65,6 +67,10 @@ var bodyNames = map[reflect.Type]string{
 	reflect.TypeFor[healthBody]():               "Health",
 	reflect.TypeFor[envelope]():                 "Error",
 	reflect.TypeFor[destinationBody]():          "Destination",
+	reflect.TypeFor[activityBody]():             "Activity",
+	reflect.TypeFor[actorBody]():                "Actor",
+	reflect.TypeFor[changedBody]():              "ChangedField",
+	reflect.TypeFor[cursorPage[activityBody]](): "ActivityPage",
 }
 
 // enumOf lists the values of a type that has few.
@@ -81,10 +87,16 @@ func enumOf(t reflect.Type) []string {
 		return textsOf(batch.BackfillOrders)
 	case reflect.TypeFor[batch.CoverageStatus]():
 		return textsOf(batch.CoverageStatuses)
+	case reflect.TypeFor[batch.Code]():
+		return textsOf(slices.Sorted(maps.Keys(batch.Codes())))
 	case reflect.TypeFor[batch.LogLevel]():
 		return textsOf([]batch.LogLevel{batch.LogDebug, batch.LogInfo, batch.LogWarning, batch.LogError})
 	case reflect.TypeFor[app.StepStatus]():
 		return textsOf([]app.StepStatus{app.StepPassed, app.StepFailed, app.StepSkipped})
+	case reflect.TypeFor[batch.ActorKind]():
+		return textsOf(batch.ActorKinds)
+	case reflect.TypeFor[batch.Action]():
+		return textsOf(batch.Actions)
 	case reflect.TypeFor[batch.Model]():
 		return models.listed
 	case reflect.TypeFor[batch.Frequency]():
@@ -102,6 +114,8 @@ func schemaOf(t reflect.Type) schema {
 	switch t {
 	case reflect.TypeFor[uuid.UUID]():
 		return schema{"type": "string", "format": "uuid"}
+	case reflect.TypeFor[json.RawMessage]():
+		return schema{"description": "Any JSON."}
 	case reflect.TypeFor[instant]():
 		return schema{"type": "string", "format": "date-time"}
 	}

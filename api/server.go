@@ -37,6 +37,7 @@ type Server struct {
 	Backfills *app.Backfills
 	Coverage  *app.Coverage
 	Logs      *app.Logs
+	Audit     *app.Audit
 	Keys      KeyStore
 	Answers   AnswerStore
 
@@ -54,7 +55,7 @@ type Server struct {
 	TemporalUI TemporalUI
 	// RateLimit is for each key.
 	RateLimit RateLimit
-	// TrustedProxies are the networks whose X-Forwarded-Proto and X-Forwarded-Host are believed.
+	// TrustedProxies are the networks whose X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-For are believed.
 	TrustedProxies []netip.Prefix
 
 	limiter *limiter

@@ -74,8 +74,9 @@ func newWorld(t *testing.T, changes ...func(*api.Server)) *world {
 
 	log := zap.NewNop()
 	reg := telemetry.NewRegistry()
-	runs := &app.Runs{Store: w.DB, Workflows: w.temporal, Logs: w.logs, Log: log, Now: w.clock}
 	plugins := destinations.NewRegistry(append(stores(), vault(), stream(), file.Plugin(file.Server{Root: t.TempDir()}))...)
+	w.DB = w.DB.WithPlugins(plugins)
+	runs := &app.Runs{Store: w.DB, Workflows: w.temporal, Logs: w.logs, Log: log, Now: w.clock}
 	backfills := &app.Backfills{
 		Store: w.DB, Workflows: w.temporal, Plugins: plugins, Runs: runs, Log: log, Now: w.clock,
 		Limit: 5, Concurrency: 2, MostConcurrency: 20,
@@ -87,7 +88,7 @@ func newWorld(t *testing.T, changes ...func(*api.Server)) *world {
 			Runs: runs, Backfills: backfills, Logs: w.logs, Log: log, Now: w.clock,
 		},
 		Runs: runs, Backfills: backfills, Coverage: &app.Coverage{Store: w.DB, Backfills: backfills, Now: w.clock},
-		Logs: &app.Logs{Store: w.DB}, Keys: w.DB, Answers: w.DB,
+		Logs: &app.Logs{Store: w.DB}, Audit: &app.Audit{Store: w.DB}, Keys: w.DB, Answers: w.DB,
 		Scrape: telemetry.Handler(reg), Metrics: telemetry.NewMetrics(reg), Log: log, Now: w.clock,
 		CursorKey: []byte("sixteen bytes or more"), TemporalUI: api.TemporalUI{Base: "http://ui.test/", Namespace: "default"},
 	}

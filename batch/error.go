@@ -25,7 +25,6 @@ const (
 	CodeVerification      Code = "verification_failed" // the destination reports other numbers than we staged
 	CodeSuperseded        Code = "superseded"          // a newer run of the interval fenced this one
 	CodeCancelled         Code = "cancelled"           // somebody cancelled the run
-	CodeDeleted           Code = "export_deleted"      // the export was deleted while the run was under way
 	CodeDestinationClosed Code = "destination_refused" // the server does not allow this destination
 	CodeOverlap           Code = "overlaps_delivery"   // the time was delivered with intervals of another length
 )
@@ -69,7 +68,6 @@ var faults = map[Code]Fault{
 	CodeVerification:      Ours,
 	CodeSuperseded:        Customers,
 	CodeCancelled:         Customers,
-	CodeDeleted:           Customers,
 	CodeDestinationClosed: Customers,
 	CodeOverlap:           Customers,
 }

@@ -152,7 +152,14 @@ func (db *DB) CreateExport(ctx context.Context, e batch.Export) error {
 		if err := tx.Create(&row).Error; err != nil {
 			return err
 		}
-		return beginSpan(tx, e)
+		if err := beginSpan(tx, e); err != nil {
+			return err
+		}
+		entry, err := db.auditExport(nil, e)
+		if err != nil {
+			return err
+		}
+		return db.audit(ctx, tx, entry)
 	})
 }
 
@@ -247,7 +254,14 @@ func (db *DB) UpdateExport(
 		if err := tx.Select("*").Updates(&row).Error; err != nil {
 			return err
 		}
-		return respan(tx, before, updated)
+		if err := respan(tx, before, updated); err != nil {
+			return err
+		}
+		entry, err := db.auditExport(&before, updated)
+		if err != nil {
+			return err
+		}
+		return db.audit(ctx, tx, entry)
 	})
 	if err != nil {
 		return batch.Export{}, err

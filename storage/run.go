@@ -156,7 +156,14 @@ func (db *DB) UpdateRun(ctx context.Context, runID uuid.UUID, change func(*batch
 		after.CreatedAt, after.LastUpdatedAt = before.CreatedAt, db.instant()
 		row := runRowOf(after)
 		updated = runOf(row)
-		return tx.Select("*").Updates(&row).Error
+		if err := tx.Select("*").Updates(&row).Error; err != nil {
+			return err
+		}
+		entry, audited := auditRun(batch.ActOf(ctx), before, updated)
+		if !audited {
+			return nil
+		}
+		return db.audit(ctx, tx, entry)
 	})
 	if err != nil {
 		return batch.Run{}, err

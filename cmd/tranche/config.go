@@ -47,6 +47,7 @@ type config struct {
 	SettleDelaySub          time.Duration
 	CatchUp                 time.Duration
 	LogRetention            time.Duration
+	AuditRetention          time.Duration
 	LogFormat               string
 	LogLevel                string
 }
@@ -237,6 +238,10 @@ var settings = []setting{
 	{
 		"TRANCHE_LOG_RETENTION", "720h", "how long the log lines of runs are kept", false,
 		func(c *config, v string) error { return duration(&c.LogRetention, v, time.Hour) },
+	},
+	{
+		"TRANCHE_AUDIT_RETENTION", "0", "how long the audit log is kept; 0 = for ever", false,
+		func(c *config, v string) error { return duration(&c.AuditRetention, v, 0) },
 	},
 	{
 		"TRANCHE_LOG_FORMAT", "json", "json or text", false,

@@ -51,7 +51,7 @@ func runWorker(ctx context.Context, c config) (err error) {
 	worker, err := p.StartWorker(service.WorkerOptions{
 		Source: source, Limits: limits, Slots: c.WorkerSlots, BackfillSlots: c.BackfillSlots, Concurrency: c.Concurrency,
 		Memory: int64(c.MemoryMB) << 20, Queues: c.Queues, Version: c.version(),
-		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: c.LogRetention,
+		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: c.LogRetention, AuditRetention: c.AuditRetention,
 	})
 	if err != nil {
 		return err

@@ -32,6 +32,10 @@ func (s *Exports) PauseFailing(ctx context.Context, exportID uuid.UUID) error {
 		return nil
 	}
 	seen, paused := e.Revision, false
+	ctx = batch.WithAct(ctx, batch.Act{
+		Actor: batch.Actor{Kind: batch.ActorSystem}, Action: batch.ActExportAutoPaused,
+		Note: fmt.Sprintf("%d of the last %d runs failed.", failed, window),
+	})
 	e, err = s.change(ctx, e.TeamID, e.ID, func(e *batch.Export) error {
 		if paused = e.Revision == seen && !e.Paused; !paused {
 			return batch.ErrUnchanged

@@ -32,6 +32,9 @@ type Parts struct {
 	Converter converter.DataConverter
 }
 
+// store is the database, which knows what of a definition is secret.
+func (p Parts) store() *storage.DB { return p.DB.WithPlugins(p.Plugins) }
+
 // flows is our side of Temporal.
 func (p Parts) flows() *workflows.Client {
 	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp, Converter: p.Converter}
@@ -54,6 +57,7 @@ type UseCases struct {
 	Backfills *app.Backfills
 	Coverage  *app.Coverage
 	Logs      *app.Logs
+	Audit     *app.Audit
 	Workflows *workflows.Client
 }
 
@@ -61,17 +65,18 @@ type UseCases struct {
 func (p Parts) UseCases(q Quotas) UseCases {
 	flows := p.flows()
 	backfills := &app.Backfills{
-		Store: p.DB, Workflows: flows, Source: p.Source, Plugins: p.Plugins, Log: p.Log, Now: time.Now,
+		Store: p.store(), Workflows: flows, Source: p.Source, Plugins: p.Plugins, Log: p.Log, Now: time.Now,
 		Limit: q.Backfills, Concurrency: q.BackfillConcurrency, MostConcurrency: max(q.BackfillConcurrency, q.MostBackfillConcurrency),
 	}
-	runs := &app.Runs{Store: p.DB, Workflows: flows, Backfills: backfills, Logs: p.RunLog, Log: p.Log, Now: time.Now}
+	runs := &app.Runs{Store: p.store(), Workflows: flows, Backfills: backfills, Logs: p.RunLog, Log: p.Log, Now: time.Now}
 	backfills.Runs = runs
 	return UseCases{
 		Exports: &app.Exports{
-			Store: p.DB, Schedules: flows, Plugins: p.Plugins, Runs: runs, Backfills: backfills,
+			Store: p.store(), Schedules: flows, Plugins: p.Plugins, Runs: runs, Backfills: backfills,
 			Logs: p.RunLog, Log: p.Log, Now: time.Now,
 		},
-		Runs: runs, Backfills: backfills, Logs: &app.Logs{Store: p.DB}, Workflows: flows,
-		Coverage: &app.Coverage{Store: p.DB, Backfills: backfills, Now: time.Now},
+		Runs: runs, Backfills: backfills, Logs: &app.Logs{Store: p.store()}, Workflows: flows,
+		Audit:    &app.Audit{Store: p.store()},
+		Coverage: &app.Coverage{Store: p.store(), Backfills: backfills, Now: time.Now},
 	}
 }

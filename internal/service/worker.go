@@ -39,6 +39,8 @@ type WorkerOptions struct {
 	Grace time.Duration
 	// LogRetention is how long the lines that customers see are kept.
 	LogRetention time.Duration
+	// AuditRetention is how long the entries of the audit log are kept; 0 = for ever.
+	AuditRetention time.Duration
 	// Adjust, if not nil, may change the activities before they are registered, and Interceptors wrap them: tests put
 	// their faults there.
 	Adjust       func(*activities.Activities)
@@ -62,7 +64,7 @@ type Worker struct {
 func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	flows := p.flows()
 	acts := &activities.Activities{
-		Store: p.DB, Source: o.Source, Plugins: p.Plugins, Executions: flows, Failing: p.UseCases(Quotas{}).Exports, Logs: p.RunLog, Metrics: p.Metrics,
+		Store: p.store(), Source: o.Source, Plugins: p.Plugins, Executions: flows, Failing: p.UseCases(Quotas{}).Exports, Logs: p.RunLog, Metrics: p.Metrics,
 		Log: p.Log, Limits: o.Limits, Concurrency: o.Concurrency, Now: time.Now,
 		Memory: activities.NewMemory(cmp.Or(o.Memory, activities.DefaultMemory)),
 	}
@@ -92,11 +94,11 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	w.cancel = cancel
 	keeper := housekeeper{
 		reconciler: &app.Reconciler{
-			Store: p.DB, Workflows: flows, Logs: p.RunLog, Metrics: p.Metrics, Log: p.Log, Now: time.Now, Grace: o.Grace,
+			Store: p.store(), Workflows: flows, Logs: p.RunLog, Metrics: p.Metrics, Log: p.Log, Now: time.Now, Grace: o.Grace,
 			CatchUp: cmp.Or(p.CatchUp, workflows.DefaultCatchUp),
 		},
-		sweeper: &activities.Sweeper{Activities: acts, Store: p.DB, Grace: o.Grace},
-		store:   p.DB, retention: o.LogRetention, every: o.HousekeepEvery, log: p.Log,
+		sweeper: &activities.Sweeper{Activities: acts, Store: p.store(), Grace: o.Grace},
+		store:   p.store(), retention: o.LogRetention, auditRetention: o.AuditRetention, every: o.HousekeepEvery, log: p.Log,
 	}
 	go func() {
 		defer close(w.done)
@@ -147,11 +149,13 @@ type housekeeper struct {
 	store      interface {
 		DeleteLogs(ctx context.Context, before time.Time, limit int) (int64, error)
 		DeleteAnswers(ctx context.Context, before time.Time, limit int) (int64, error)
+		DeleteAudit(ctx context.Context, before time.Time, limit int) (int64, error)
 		DeletePermits(ctx context.Context, ago time.Duration, limit int) (int64, error)
 	}
-	retention time.Duration
-	every     time.Duration
-	log       *zap.Logger
+	retention      time.Duration
+	auditRetention time.Duration
+	every          time.Duration
+	log            *zap.Logger
 }
 
 // Bounds of one pass, and of one deletion of old log lines and answers.
@@ -160,6 +164,7 @@ const (
 	logsPerSweep    = 10_000
 	answersPerSweep = 10_000
 	permitsPerSweep = 10_000
+	auditPerSweep   = 10_000
 	// permitsKept is how long permits that expired are kept: a run that was only frozen may still renew its own.
 	permitsKept = time.Hour
 )
@@ -185,7 +190,11 @@ func (h housekeeper) pass(ctx context.Context) {
 	_, logsErr := h.store.DeleteLogs(ctx, time.Now().Add(-h.retention), logsPerSweep)
 	_, answersErr := h.store.DeleteAnswers(ctx, time.Now(), answersPerSweep)
 	_, permitsErr := h.store.DeletePermits(ctx, permitsKept, permitsPerSweep)
-	if err = errors.Join(err, logsErr, answersErr, permitsErr); err != nil && ctx.Err() == nil {
+	var auditErr error
+	if h.auditRetention > 0 {
+		_, auditErr = h.store.DeleteAudit(ctx, time.Now().Add(-h.auditRetention), auditPerSweep)
+	}
+	if err = errors.Join(err, logsErr, answersErr, permitsErr, auditErr); err != nil && ctx.Err() == nil {
 		h.log.Warn("Housekeeping could not do all of its work; the next pass tries again.", zap.Error(err))
 	}
 }
