@@ -15,6 +15,7 @@ import (
 type config struct {
 	DatabaseURL             string
 	KeyRing                 storage.KeyRing
+	KMSCommand              []string
 	CursorKey               string
 	TemporalAddress         string
 	TemporalNamespace       string
@@ -74,6 +75,10 @@ var settings = []setting{
 	{
 		"TRANCHE_MASTER_KEYS", "", "keys that seal destination settings: id:base64 of 32 bytes, comma separated; the first one seals, all open", true,
 		func(c *config, v string) (err error) { c.KeyRing, err = storage.ParseKeyRing(v); return err },
+	},
+	{
+		"TRANCHE_KMS_COMMAND", "", "program that opens master keys of the form id:kms:base64: it gets the id as its last argument and the wrapped key on standard input, and prints the key, in base64", false,
+		func(c *config, v string) error { c.KMSCommand = strings.Fields(v); return notEmpty(v) },
 	},
 	{
 		"TRANCHE_CURSOR_KEY", "", "secret that signs page cursors, the same for all API processes", true,
@@ -282,6 +287,9 @@ func (c config) contradictions() (problems []error) {
 	if c.BackfillConcurrency > c.MostBackfillConcurrency {
 		problems = append(problems, fmt.Errorf("TRANCHE_BACKFILL_CONCURRENCY: must not be above TRANCHE_BACKFILL_CONCURRENCY_MAX (%d)",
 			c.MostBackfillConcurrency))
+	}
+	if c.KeyRing.Wrapped() && c.kms() == nil {
+		problems = append(problems, errors.New("TRANCHE_KMS_COMMAND: must be set, since a master key is wrapped"))
 	}
 	return append(problems, c.temporalContradictions()...)
 }

@@ -77,7 +77,7 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 }
 
 func openDatabase(ctx context.Context, c config) (*storage.DB, error) {
-	keys, err := c.KeyRing.Open(ctx, nil)
+	keys, err := c.KeyRing.Open(ctx, c.kms())
 	if err != nil {
 		return nil, fmt.Errorf("TRANCHE_MASTER_KEYS: %w", err)
 	}
