@@ -22,6 +22,7 @@ import (
 type Activities struct {
 	Store      Store
 	Source     sources.Source
+	Models     query.Catalog
 	Plugins    *destinations.Registry
 	Executions Executions
 	Failing    Failing
@@ -106,7 +107,7 @@ type Executions interface {
 
 // Failing pauses exports that fail too often.
 type Failing interface {
-	PauseFailing(ctx context.Context, exportID uuid.UUID) error
+	PauseFailing(ctx context.Context, exportID uuid.UUID) (paused bool, err error)
 }
 
 // A Logger writes lines that the customer sees.
@@ -116,10 +117,15 @@ type Logger interface {
 
 // Metrics counts what the activities do.
 type Metrics interface {
-	RunEnded(status batch.RunStatus, destination string, model batch.Model)
-	Delivered(destination string, model batch.Model, rows, bytes int64)
+	RunEnded(status batch.RunStatus, code batch.Code, destination string, model batch.Model)
+	Delivered(destination string, model batch.Model, rows, bytes, files int64)
 	LateRows(n int64)
 	ActivityRetried(code batch.Code)
+	AutoPaused()
+	// ScheduledRunBegan is told how long after the end of its interval a scheduled run began.
+	ScheduledRunBegan(after time.Duration)
+	DestinationCalled(destination, operation string, took time.Duration, err error)
+	SourceCalled(source, operation string, took time.Duration, err error)
 }
 
 // Limits are the times of the protocol.
@@ -179,6 +185,7 @@ type delivery struct {
 	run    batch.Run
 	export batch.Export
 	plugin destinations.Plugin
+	model  query.Model
 	query  query.Query
 }
 
@@ -196,18 +203,22 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 	if !ok {
 		return delivery{}, batch.Errorf(batch.CodeDestinationClosed, nil, "this server has no destination of type %q", e.Destination.Type)
 	}
-	columns, err := plugin.Columns(e.Destination.Config, e.Model)
+	model, err := a.Models.Need(e.Model)
+	if err != nil {
+		return delivery{}, err
+	}
+	columns, err := plugin.Columns(e.Destination.Config, model)
 	if err != nil {
 		return delivery{}, err
 	}
 	rows := a.Plugins.Rows(e, r.Interval)
 	rows.Columns = columns
-	return delivery{run: r, export: e, plugin: plugin, query: rows}, nil
+	return delivery{run: r, export: e, plugin: plugin, model: model, query: rows}, nil
 }
 
 // open connects to the run's destination.
-func (d delivery) open(ctx context.Context) (destinations.Destination, error) {
-	return open(ctx, d.plugin, d.export)
+func (a *Activities) openFor(ctx context.Context, d delivery) (destinations.Destination, error) {
+	return a.open(ctx, d.plugin, d.export)
 }
 
 // target is the run as destinations know it.
@@ -215,7 +226,16 @@ func (d delivery) target(generation int, token int64) destinations.Run {
 	return destinations.Run{
 		ID: d.run.ID, ExportID: d.export.ID, TeamID: d.export.TeamID, Model: d.export.Model,
 		Interval: d.run.Interval, Generation: generation, Token: token,
+		Key: names(d.model.Key...), Version: names(d.model.Version...), Clock: string(d.model.Occurred),
 	}
+}
+
+func names(fields ...query.Field) []string {
+	all := make([]string, len(fields))
+	for i, f := range fields {
+		all[i] = string(f)
+	}
+	return all
 }
 
 // say writes a line to the run's log.

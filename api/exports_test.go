@@ -140,7 +140,7 @@ func TestCreateRefuses(t *testing.T) {
 		"name too long":            {draft(`"name": "` + strings.Repeat("é", 256) + `"`), "max_length", "Ensure this field has no more than 255 characters.", "name"},
 		"model unknown":            {draft(`"model": "groups"`), "invalid_choice", `"groups" is not a valid choice.`, "model"},
 		"model empty":              {draft(`"model": ""`), "invalid_choice", `"" is not a valid choice.`, "model"},
-		"model we lack":            {draft(`"model": "persons"`), "invalid_input", "The model 'persons' is not available on this server.", "model"},
+		"model we lack":            {draft(`"model": "sessions"`), "invalid_input", "The model 'sessions' is not available on this server.", "model"},
 		"no destination":           {`{"name": "x"}`, "required", isRequired, "destination"},
 		"destination null":         {draft(`"destination": null`), "null", isNull, "destination"},
 		"destination a string":     {draft(`"destination": "S3"`), "invalid_input", "Invalid data. Expected a dictionary, but got str.", "destination"},
@@ -322,4 +322,14 @@ func TestAnExportWhosePluginIsGoneShowsNoSettings(t *testing.T) {
 	require.NoError(t, w.CreateExport(t.Context(), e))
 	answer := w.call(t, http.MethodGet, exports+"/"+e.ID.String(), "")
 	require.Equal(t, map[string]any{"type": "Gone", "config": map[string]any{}, "integration": nil}, answer.json()["destination"])
+}
+
+func TestEachModelOfTheServerCanBeExported(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, model := range []string{"events", "persons"} {
+		answer := w.call(t, http.MethodPost, exports, draft(`"model": "`+model+`"`))
+		require.Equal(t, http.StatusCreated, answer.Code, answer.Body)
+		require.Equal(t, model, answer.text("model"))
+	}
 }

@@ -24,6 +24,7 @@ import (
 	"tranche/internal/app"
 	"tranche/internal/auth"
 	"tranche/internal/telemetry"
+	"tranche/query"
 	"tranche/storage"
 	"tranche/storage/sqlite"
 )
@@ -84,7 +85,7 @@ func newWorld(t *testing.T, changes ...func(*api.Server)) *world {
 	runs.Backfills = backfills
 	w.server = &api.Server{
 		Exports: &app.Exports{
-			Store: w.DB, Schedules: w.temporal, Plugins: plugins,
+			Store: w.DB, Schedules: w.temporal, Models: query.PostHog()[:2], Plugins: plugins,
 			Runs: runs, Backfills: backfills, Logs: w.logs, Log: log, Now: w.clock,
 		},
 		Runs: runs, Backfills: backfills, Coverage: &app.Coverage{Store: w.DB, Backfills: backfills, Now: w.clock},

@@ -27,6 +27,8 @@ type Client struct {
 	CatchUp time.Duration
 	// Converter reads what Temporal hands back as it is stored; nil = the SDK's default.
 	Converter converter.DataConverter
+	// Namespace is that of Temporal; empty = default.
+	Namespace string
 }
 
 // rpcTimeout bounds one call to Temporal, its retries included.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
@@ -19,8 +18,7 @@ import (
 // A process is what api and worker have in common, open.
 type process struct {
 	service.Parts
-	config   config
-	registry *prometheus.Registry
+	config config
 }
 
 // openTimeout bounds the start of a process.
@@ -61,6 +59,8 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	if err != nil {
 		return nil, err
 	}
+	registry := telemetry.NewRegistry()
+	options.MetricsHandler = service.TemporalMetrics(registry)
 	temporal, err := client.DialContext(ctx, options)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", c.TemporalAddress, err)
@@ -68,11 +68,11 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	if err := workflows.EnsureSearchAttributes(ctx, temporal, c.TemporalNamespace); err != nil {
 		log.Warn("The search attributes of the namespace could not be checked; register them with the temporal command line.", zap.Error(err))
 	}
-	registry := telemetry.NewRegistry()
 	metrics := telemetry.NewMetrics(registry)
-	return &process{config: c, registry: registry, Parts: service.Parts{
+	return &process{config: c, Parts: service.Parts{
 		DB: db, Temporal: temporal, Plugins: known, Metrics: metrics,
 		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp, Converter: options.DataConverter,
+		Namespace: c.TemporalNamespace, Registry: registry,
 	}}, nil
 }
 

@@ -41,7 +41,8 @@ func runWorker(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	source, err := service.OpenSource(c.SourceURL, service.ModelsAt(c.SourceTable))
+	p.Models = service.ModelsAt(c.SourceTable)
+	source, err := service.OpenSource(c.SourceURL, p.Models)
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func runWorker(ctx context.Context, c config) (err error) {
 // workerHandler serves a worker's health and metrics.
 func (p *process) workerHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", telemetry.Handler(p.registry))
+	mux.Handle("GET /metrics", telemetry.Handler(p.Registry))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if err := p.DB.Ping(r.Context()); err != nil {

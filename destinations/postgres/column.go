@@ -109,6 +109,8 @@ func writerOf(f arrow.Field, c tables.Column, to targetColumn, form form, cleane
 		return &instantWriter{unit: f.Type.(*arrow.TimestampType).Unit}, form == instantForm
 	case arrow.BOOL:
 		return &boolWriter{}, form == boolForm
+	case arrow.DATE32:
+		return &dateWriter{}, form == dateForm
 	case arrow.LIST:
 		return &textsWriter{cleaner: cleaner}, form == textsForm
 	}
@@ -248,6 +250,17 @@ func micros(at int64, unit arrow.TimeUnit) int64 {
 	case arrow.Microsecond:
 	}
 	return at
+}
+
+// epochDay is the day that PostgreSQL counts days from, in Unix's.
+const epochDay = 10_957
+
+type dateWriter struct{ array *array.Date32 }
+
+func (w *dateWriter) bind(a arrow.Array) { w.array = a.(*array.Date32) }
+func (w *dateWriter) null(i int) bool    { return w.array.IsNull(i) }
+func (w *dateWriter) append(b []byte, i int) ([]byte, error) {
+	return binary.BigEndian.AppendUint32(b, uint32(int32(w.array.Value(i))-epochDay)), nil //nolint:gosec // two's complement
 }
 
 // textsWriter writes lists of text as arrays of one dimension.

@@ -56,11 +56,7 @@ type stagedRows struct {
 }
 
 func (d *destination) commitOf(run destinations.Run, receipts []destinations.Receipt) (*commit, error) {
-	m, err := tables.Of(run.Model)
-	if err != nil {
-		return nil, err
-	}
-	c := &commit{destination: d, run: run, model: m}
+	c := &commit{destination: d, run: run, model: tables.Of(run)}
 	for _, r := range receipts {
 		if r.Rows == 0 {
 			continue

@@ -15,6 +15,7 @@ import (
 
 	"tranche/batch"
 	"tranche/destinations"
+	"tranche/query"
 )
 
 // ExportStore is what Exports needs of the database.
@@ -44,6 +45,7 @@ type Logger interface {
 type Exports struct {
 	Store     ExportStore
 	Schedules Schedules
+	Models    query.Catalog
 	Plugins   *destinations.Registry
 	Runs      *Runs
 	Backfills *Backfills

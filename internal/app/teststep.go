@@ -105,7 +105,8 @@ func (s *Exports) runStep(ctx context.Context, plugin destinations.Plugin, e bat
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	destination, err := plugin.OpenFor(ctx, destinations.Owner{TeamID: e.TeamID, ExportID: e.ID}, e.Destination.Config)
+	model, _ := s.Models.Model(e.Model) // the steps that need it do without
+	destination, err := plugin.OpenFor(ctx, destinations.Owner{TeamID: e.TeamID, ExportID: e.ID, Model: model}, e.Destination.Config)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ package service
 import (
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.uber.org/zap"
@@ -12,6 +13,7 @@ import (
 	"tranche/destinations"
 	"tranche/internal/app"
 	"tranche/internal/telemetry"
+	"tranche/query"
 	"tranche/storage"
 	"tranche/workflows"
 )
@@ -21,6 +23,8 @@ type Parts struct {
 	DB       *storage.DB
 	Temporal client.Client
 	Plugins  *destinations.Registry
+	// Models are what can be exported.
+	Models query.Catalog
 	// Source tells previews of backfills how much there is; nil = they do not say.
 	Source  app.Counter
 	Metrics *telemetry.Metrics
@@ -30,6 +34,10 @@ type Parts struct {
 	CatchUp time.Duration
 	// Converter is the one that Temporal was opened with; nil = the SDK's default.
 	Converter converter.DataConverter
+	// Namespace is that of Temporal; empty = default.
+	Namespace string
+	// Registry is where the parts register what they measure; nil = nowhere.
+	Registry *prometheus.Registry
 }
 
 // store is the database, which knows what of a definition is secret.
@@ -37,7 +45,7 @@ func (p Parts) store() *storage.DB { return p.DB.WithPlugins(p.Plugins) }
 
 // flows is our side of Temporal.
 func (p Parts) flows() *workflows.Client {
-	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp, Converter: p.Converter}
+	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp, Namespace: p.Namespace, Converter: p.Converter}
 }
 
 // Quotas are the limits of teams.
@@ -72,7 +80,7 @@ func (p Parts) UseCases(q Quotas) UseCases {
 	backfills.Runs = runs
 	return UseCases{
 		Exports: &app.Exports{
-			Store: p.store(), Schedules: flows, Plugins: p.Plugins, Runs: runs, Backfills: backfills,
+			Store: p.store(), Schedules: flows, Models: p.Models, Plugins: p.Plugins, Runs: runs, Backfills: backfills,
 			Logs: p.RunLog, Log: p.Log, Now: time.Now,
 		},
 		Runs: runs, Backfills: backfills, Logs: &app.Logs{Store: p.store()}, Workflows: flows,

@@ -15,6 +15,7 @@ import (
 	"tranche/activities"
 	"tranche/batch"
 	"tranche/internal/app"
+	"tranche/internal/telemetry"
 	"tranche/sources"
 	"tranche/workflows"
 )
@@ -64,10 +65,14 @@ type Worker struct {
 func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	flows := p.flows()
 	acts := &activities.Activities{
-		Store: p.store(), Source: o.Source, Plugins: p.Plugins, Executions: flows, Failing: p.UseCases(Quotas{}).Exports, Logs: p.RunLog, Metrics: p.Metrics,
+		Store: p.store(), Source: o.Source, Models: p.Models, Plugins: p.Plugins, Executions: flows, Failing: p.UseCases(Quotas{}).Exports, Logs: p.RunLog, Metrics: p.Metrics,
 		Log: p.Log, Limits: o.Limits, Concurrency: o.Concurrency, Now: time.Now,
 		Memory: activities.NewMemory(cmp.Or(o.Memory, activities.DefaultMemory)),
 	}
+	if err := p.register(workerCollectors(acts.Memory)...); err != nil {
+		return nil, err
+	}
+	p.expect()
 	if o.Adjust != nil {
 		o.Adjust(acts)
 	}
@@ -98,7 +103,7 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 			CatchUp: cmp.Or(p.CatchUp, workflows.DefaultCatchUp),
 		},
 		sweeper: &activities.Sweeper{Activities: acts, Store: p.store(), Grace: o.Grace},
-		store:   p.store(), retention: o.LogRetention, auditRetention: o.AuditRetention, every: o.HousekeepEvery, log: p.Log,
+		store:   p.store(), retention: o.LogRetention, auditRetention: o.AuditRetention, every: o.HousekeepEvery, log: p.Log, metrics: p.Metrics,
 	}
 	go func() {
 		defer close(w.done)
@@ -156,6 +161,7 @@ type housekeeper struct {
 	auditRetention time.Duration
 	every          time.Duration
 	log            *zap.Logger
+	metrics        *telemetry.Metrics
 }
 
 // Bounds of one pass, and of one deletion of old log lines and answers.
@@ -172,6 +178,7 @@ const (
 func (h housekeeper) run(ctx context.Context) {
 	ticker := time.NewTicker(h.every)
 	defer ticker.Stop()
+	h.metrics.HouseKept(time.Now())
 	for {
 		h.pass(ctx)
 		select {
@@ -194,7 +201,9 @@ func (h housekeeper) pass(ctx context.Context) {
 	if h.auditRetention > 0 {
 		_, auditErr = h.store.DeleteAudit(ctx, time.Now().Add(-h.auditRetention), auditPerSweep)
 	}
-	if err = errors.Join(err, logsErr, answersErr, permitsErr, auditErr); err != nil && ctx.Err() == nil {
+	if err = errors.Join(err, logsErr, answersErr, permitsErr, auditErr); err == nil {
+		h.metrics.HouseKept(time.Now())
+	} else if !errors.Is(ctx.Err(), context.Canceled) {
 		h.log.Warn("Housekeeping could not do all of its work; the next pass tries again.", zap.Error(err))
 	}
 }
