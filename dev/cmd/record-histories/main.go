@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -35,13 +36,13 @@ const recordTimeout = 10 * time.Minute
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: record-histories DIR")
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: record-histories DIR [SCENE...]")
 		os.Exit(2)
 	}
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
-	if err := run(ctx, os.Args[1]); err != nil {
+	if err := run(ctx, os.Args[1], os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, "record-histories:", err)
 		os.Exit(1)
 	}
@@ -63,7 +64,8 @@ type recorder struct {
 	rows  int
 }
 
-func run(ctx context.Context, into string) (err error) {
+// run plays the scenes, or only some of them, and writes their histories.
+func run(ctx context.Context, into string, only []string) (err error) {
 	dir, err := os.MkdirTemp("", "record-")
 	if err != nil {
 		return err
@@ -103,6 +105,9 @@ func run(ctx context.Context, into string) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.stack.Stop()) }()
 	for _, s := range scenes {
+		if len(only) > 0 && !slices.Contains(only, s.name) {
+			continue
+		}
 		r.fault = nil
 		if err := s.play(ctx, r); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
