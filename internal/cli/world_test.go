@@ -26,6 +26,7 @@ import (
 	"tranche/internal/auth"
 	"tranche/internal/cli"
 	"tranche/internal/telemetry"
+	"tranche/query"
 	"tranche/storage"
 	"tranche/storage/sqlite"
 )
@@ -98,15 +99,16 @@ func (w *world) of(t *testing.T) *world {
 func (w *world) api(t *testing.T) *api.Server {
 	t.Helper()
 	log, registry := zap.NewNop(), telemetry.NewRegistry()
-	runs := &app.Runs{Store: w.db, Workflows: temporal{}, Logs: nowhere{}, Log: log, Now: w.clock}
 	plugins := destinations.NewRegistry(vault(), file.Plugin(file.Server{Root: t.TempDir()}))
+	w.db = w.db.WithPlugins(plugins)
+	runs := &app.Runs{Store: w.db, Workflows: temporal{}, Logs: nowhere{}, Log: log, Now: w.clock}
 	backfills := &app.Backfills{
 		Store: w.db, Workflows: temporal{}, Plugins: plugins, Runs: runs, Log: log, Now: w.clock, Limit: 5, Concurrency: 2, MostConcurrency: 20,
 	}
 	runs.Backfills = backfills
 	return &api.Server{
 		Exports: &app.Exports{
-			Store: w.db, Schedules: temporal{}, Plugins: plugins, Runs: runs, Backfills: backfills, Logs: nowhere{}, Log: log, Now: w.clock,
+			Store: w.db, Schedules: temporal{}, Models: query.PostHog()[:2], Plugins: plugins, Runs: runs, Backfills: backfills, Logs: nowhere{}, Log: log, Now: w.clock,
 		},
 		Runs: runs, Backfills: backfills, Coverage: &app.Coverage{Store: w.db, Backfills: backfills, Now: w.clock},
 		Logs: &app.Logs{Store: w.db}, Audit: &app.Audit{Store: w.db}, Keys: w.db, Answers: w.db,
