@@ -52,6 +52,8 @@ type world struct {
 	input       string
 	interactive bool
 	answering   func()
+	// printed is told all that was printed so far, whenever something is.
+	printed func(all string)
 
 	mu  *sync.Mutex
 	now *time.Time
@@ -174,7 +176,7 @@ func (w *world) run(args ...string) printout {
 
 func (w *world) runWith(ctx context.Context, args ...string) printout {
 	w.t.Helper()
-	var out, problems lockedBuffer
+	out, problems := lockedBuffer{printed: w.printed}, lockedBuffer{printed: w.printed}
 	in := &asked{strings.NewReader(w.input), w.answering}
 	env := cli.Env{
 		Getenv: func(name string) string { return w.env[name] }, In: in, Out: &out, Err: &problems, Now: w.clock, Zone: time.UTC, Version: "test",
@@ -207,14 +209,19 @@ func (w *world) runWith(ctx context.Context, args ...string) printout {
 
 // A lockedBuffer may be read while a command writes.
 type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu      sync.Mutex
+	b       bytes.Buffer
+	printed func(all string)
 }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.b.Write(p)
+	n, err := b.b.Write(p)
+	if b.printed != nil {
+		b.printed(b.b.String())
+	}
+	return n, err
 }
 
 func (b *lockedBuffer) String() string {
