@@ -105,7 +105,7 @@ func (w *world) api(t *testing.T) *api.Server {
 	w.db = w.db.WithPlugins(plugins)
 	runs := &app.Runs{Store: w.db, Workflows: temporal{}, Logs: nowhere{}, Log: log, Now: w.clock}
 	backfills := &app.Backfills{
-		Store: w.db, Workflows: temporal{}, Plugins: plugins, Runs: runs, Log: log, Now: w.clock, Limit: 5, Concurrency: 2, MostConcurrency: 20,
+		Store: w.db, Workflows: temporal{}, Models: query.PostHog(), Plugins: plugins, Runs: runs, Log: log, Now: w.clock, Limit: 5, Concurrency: 2, MostConcurrency: 20,
 	}
 	runs.Backfills = backfills
 	return &api.Server{
