@@ -26,6 +26,7 @@ type Activities struct {
 	Plugins    *destinations.Registry
 	Executions Executions
 	Failing    Failing
+	Notifier   Notifier // nil = nobody is told of anything
 	Logs       Logger
 	Metrics    Metrics
 	Log        *zap.Logger
@@ -86,6 +87,9 @@ type Store interface {
 	KeepPermit(ctx context.Context, runID uuid.UUID, ttl time.Duration) error
 	ReleasePermit(ctx context.Context, runID uuid.UUID) error
 
+	// RecordColumns keeps which columns a completed run delivered.
+	RecordColumns(ctx context.Context, r batch.Run, columns []string) error
+
 	BackfillByID(ctx context.Context, id uuid.UUID) (batch.Backfill, error)
 	UpdateBackfill(ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error) (batch.Backfill, error)
 	// BackfillRecords sums the rows of the backfill's completed runs.
@@ -107,7 +111,12 @@ type Executions interface {
 
 // Failing pauses exports that fail too often.
 type Failing interface {
-	PauseFailing(ctx context.Context, exportID uuid.UUID) error
+	PauseFailing(ctx context.Context, exportID uuid.UUID) (paused bool, err error)
+}
+
+// A Notifier sends the notifications that were written with what they tell of. It never fails.
+type Notifier interface {
+	Dispatch(ctx context.Context, exportID uuid.UUID)
 }
 
 // A Logger writes lines that the customer sees.
@@ -117,10 +126,15 @@ type Logger interface {
 
 // Metrics counts what the activities do.
 type Metrics interface {
-	RunEnded(status batch.RunStatus, destination string, model batch.Model)
-	Delivered(destination string, model batch.Model, rows, bytes int64)
+	RunEnded(status batch.RunStatus, code batch.Code, destination string, model batch.Model)
+	Delivered(destination string, model batch.Model, rows, bytes, files int64)
 	LateRows(n int64)
 	ActivityRetried(code batch.Code)
+	AutoPaused()
+	// ScheduledRunBegan is told how long after the end of its interval a scheduled run began.
+	ScheduledRunBegan(after time.Duration)
+	DestinationCalled(destination, operation string, took time.Duration, err error)
+	SourceCalled(source, operation string, took time.Duration, err error)
 }
 
 // Limits are the times of the protocol.
@@ -212,8 +226,8 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 }
 
 // open connects to the run's destination.
-func (d delivery) open(ctx context.Context) (destinations.Destination, error) {
-	return open(ctx, d.plugin, d.export)
+func (a *Activities) openFor(ctx context.Context, d delivery) (destinations.Destination, error) {
+	return a.open(ctx, d.plugin, d.export)
 }
 
 // target is the run as destinations know it.

@@ -53,7 +53,7 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 	if _, err := a.Store.BeginCommit(ctx, d.run.ID); err != nil {
 		return Committed{}, err
 	}
-	destination, err := d.open(ctx)
+	destination, err := a.openFor(ctx, d)
 	if err != nil {
 		return Committed{}, err
 	}
@@ -214,7 +214,7 @@ func (a *Activities) abortAt(ctx context.Context, exportID uuid.UUID, revision i
 	if !ok {
 		return batch.Errorf(batch.CodeDestinationClosed, nil, "this server has no destination of type %q", e.Destination.Type)
 	}
-	destination, err := open(ctx, plugin, e)
+	destination, err := a.open(ctx, plugin, e)
 	if err != nil {
 		return err
 	}
@@ -260,7 +260,7 @@ func (a *Activities) settle(
 		a.say(d.run, batch.LogWarning, w)
 	}
 	a.say(d.run, batch.LogInfo, fmt.Sprintf("Published %d rows in %d files for range %s.", p.Rows, len(p.Objects), d.run.Interval))
-	a.Metrics.Delivered(d.export.Destination.Type, d.export.Model, p.Rows, p.Bytes)
+	a.Metrics.Delivered(d.export.Destination.Type, d.export.Model, p.Rows, p.Bytes, int64(len(p.Objects)))
 	refs, err := a.Store.Refs(ctx, d.run.ID)
 	if err == nil && len(refs) > 0 {
 		err = a.abort(ctx, destination, refs)

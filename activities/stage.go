@@ -55,13 +55,13 @@ func (a *Activities) stage(ctx context.Context, d delivery, in StageInput, m *me
 		return Staged{}, err
 	}
 	defer giveBack()
-	destination, err := d.open(ctx)
+	destination, err := a.openFor(ctx, d)
 	if err != nil {
 		return Staged{}, err
 	}
 	defer a.close(destination, d.run)
 	records, err := sources.ReadAhead(ctx, sources.ReadAheadBytes, func(ctx context.Context) (array.RecordReader, error) {
-		return a.Source.Open(ctx, d.query, split)
+		return a.source().Open(ctx, d.query, split)
 	})
 	if err != nil {
 		return Staged{}, err

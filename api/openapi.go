@@ -194,7 +194,7 @@ var nobody caller
 
 // routes lists the operations, with their paths below a project.
 func (s *Server) routes() []route {
-	return slices.Concat(s.exportRoutes(), s.runRoutes(), s.coverageRoutes(), s.activityRoutes())
+	return slices.Concat(s.exportRoutes(), s.runRoutes(), s.coverageRoutes(), s.activityRoutes(), s.notificationRoutes())
 }
 
 const (

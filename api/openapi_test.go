@@ -266,7 +266,7 @@ func TestExamplesOfTheDocument(t *testing.T) {
 			schema := w.contract.schema(t, "/paths/"+escaped(path)+"/"+method+"/requestBody/content/application~1json/schema")
 			require.NoError(t, schema.Validate(example), "%s %s", method, path)
 			id := w.export(t, `"destination": {"type": "File", "config": {}}, "paused": true`).String()
-			address := strings.NewReplacer("{project_id}", "1", "{id}", id).Replace(path)
+			address := strings.NewReplacer("{project_id}", "1", "{id}", id, "{notification_id}", w.notification(t, noticesOf(path, id))).Replace(path)
 			answer := w.call(t, strings.ToUpper(method), address, string(body))
 			require.Less(t, answer.Code, 300, "%s %s: %s", method, path, answer.Body)
 			for _, backfill := range w.call(t, http.MethodGet, exports+"/"+id+"/backfills", "").ids() {

@@ -71,6 +71,11 @@ var bodyNames = map[reflect.Type]string{
 	reflect.TypeFor[actorBody]():                "Actor",
 	reflect.TypeFor[changedBody]():              "ChangedField",
 	reflect.TypeFor[cursorPage[activityBody]](): "ActivityPage",
+	reflect.TypeFor[notificationBody]():         "Notification",
+	reflect.TypeFor[notificationsBody]():        "NotificationList",
+	reflect.TypeFor[messageBody]():              "NotificationDelivery",
+	reflect.TypeFor[attemptBody]():              "NotificationAttempt",
+	reflect.TypeFor[cursorPage[messageBody]]():  "NotificationDeliveryPage",
 }
 
 // enumOf lists the values of a type that has few.
@@ -97,6 +102,12 @@ func enumOf(t reflect.Type) []string {
 		return textsOf(batch.ActorKinds)
 	case reflect.TypeFor[batch.Action]():
 		return textsOf(batch.Actions)
+	case reflect.TypeFor[batch.SubscriptionKind]():
+		return textsOf(batch.SubscriptionKinds)
+	case reflect.TypeFor[batch.Event]():
+		return append(textsOf(batch.Events), string(batch.EventTest))
+	case reflect.TypeFor[batch.MessageStatus]():
+		return textsOf(batch.MessageStatuses)
 	case reflect.TypeFor[batch.Model]():
 		return models.listed
 	case reflect.TypeFor[batch.Frequency]():

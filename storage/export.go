@@ -261,7 +261,11 @@ func (db *DB) UpdateExport(
 		if err != nil {
 			return err
 		}
-		return db.audit(ctx, tx, entry)
+		if err := db.audit(ctx, tx, entry); err != nil {
+			return err
+		}
+		db.tellOfPause(ctx, tx, before, updated)
+		return nil
 	})
 	if err != nil {
 		return batch.Export{}, err

@@ -24,6 +24,8 @@ type Client struct {
 	Temporal client.Client
 	// CatchUp is how long an outage may last without intervals being lost; zero = DefaultCatchUp.
 	CatchUp time.Duration
+	// Namespace is that of Temporal; empty = default.
+	Namespace string
 }
 
 // rpcTimeout bounds one call to Temporal, its retries included.

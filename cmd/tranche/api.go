@@ -47,7 +47,7 @@ func runAPI(ctx context.Context, c config) (err error) {
 		Quotas: service.Quotas{
 			Backfills: c.BackfillsPerTeam, BackfillConcurrency: c.BackfillConcurrency, MostBackfillConcurrency: c.MostBackfillConcurrency,
 		},
-		CursorSecret: []byte(c.CursorKey), Registry: p.registry, TrustedProxies: c.TrustedProxies,
+		CursorSecret: []byte(c.CursorKey), Freshness: c.Freshness, TrustedProxies: c.TrustedProxies,
 		RateLimit:  api.RateLimit{PerMinute: c.RateLimit},
 		TemporalUI: api.TemporalUI{Base: c.TemporalUIURL, Namespace: c.TemporalNamespace},
 	})

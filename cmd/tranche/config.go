@@ -40,6 +40,7 @@ type config struct {
 	SettleDelaySub          time.Duration
 	CatchUp                 time.Duration
 	LogRetention            time.Duration
+	Freshness               batch.Freshness
 	AuditRetention          time.Duration
 	LogFormat               string
 	LogLevel                string
@@ -181,6 +182,10 @@ var settings = []setting{
 	{
 		"TRANCHE_LOG_RETENTION", "720h", "how long the log lines of runs are kept", false,
 		func(c *config, v string) error { return duration(&c.LogRetention, v, time.Hour) },
+	},
+	{
+		"TRANCHE_FRESHNESS", "1.5", "how many intervals old the newest delivered rows of an export may become before metrics call it late; ten minutes more than one at least", false,
+		func(c *config, v string) error { return freshness(&c.Freshness, v) },
 	},
 	{
 		"TRANCHE_AUDIT_RETENTION", "0", "how long the audit log is kept; 0 = for ever", false,

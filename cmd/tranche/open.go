@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
+	"tranche/internal/safenet"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
 	"tranche/storage"
@@ -19,8 +19,7 @@ import (
 // A process is what api and worker have in common, open.
 type process struct {
 	service.Parts
-	config   config
-	registry *prometheus.Registry
+	config config
 }
 
 // openTimeout bounds the start of a process.
@@ -54,8 +53,10 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	if !status.Current() {
 		return nil, fmt.Errorf("the database is at migration %d and this binary needs %d: run \"tranche migrate up\"", status.Database, status.Binary)
 	}
+	registry := telemetry.NewRegistry()
 	temporal, err := client.DialContext(ctx, client.Options{
 		HostPort: c.TemporalAddress, Namespace: c.TemporalNamespace, Logger: telemetry.NewTemporalLogger(log),
+		MetricsHandler: service.TemporalMetrics(registry),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", c.TemporalAddress, err)
@@ -63,11 +64,11 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	if err := workflows.EnsureSearchAttributes(ctx, temporal, c.TemporalNamespace); err != nil {
 		log.Warn("The search attributes of the namespace could not be checked; register them with the temporal command line.", zap.Error(err))
 	}
-	registry := telemetry.NewRegistry()
 	metrics := telemetry.NewMetrics(registry)
-	return &process{config: c, registry: registry, Parts: service.Parts{
+	return &process{config: c, Parts: service.Parts{
 		DB: db, Temporal: temporal, Plugins: known, Metrics: metrics,
 		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp,
+		Namespace: c.TemporalNamespace, Registry: registry, Guard: safenet.Guard{Allow: c.AllowedNetworks},
 	}}, nil
 }
 

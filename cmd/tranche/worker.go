@@ -61,7 +61,7 @@ func runWorker(ctx context.Context, c config) (err error) {
 // workerHandler serves a worker's health and metrics.
 func (p *process) workerHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", telemetry.Handler(p.registry))
+	mux.Handle("GET /metrics", telemetry.Handler(p.Registry))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if err := p.DB.Ping(r.Context()); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
@@ -125,6 +126,7 @@ type Stack struct {
 	db       *storage.DB
 	models   query.Catalog
 	source   sources.Source
+	registry *prometheus.Registry
 	runLog   *telemetry.RunLog
 	worker   *service.Worker
 	server   *http.Server
@@ -133,7 +135,7 @@ type Stack struct {
 
 // Start starts the stack and returns when it is ready. What was started is stopped again when it fails.
 func Start(ctx context.Context, o Options) (_ *Stack, err error) {
-	s := &Stack{options: o, served: make(chan error, 1)}
+	s := &Stack{options: o, registry: telemetry.NewRegistry(), served: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -225,18 +227,19 @@ func (s *Stack) openTemporal(ctx context.Context) (err error) {
 	}
 	s.client, err = client.DialContext(ctx, client.Options{
 		HostPort: s.temporal.HostPort(), Logger: telemetry.NewTemporalLogger(s.options.Log),
+		MetricsHandler: service.TemporalMetrics(s.registry),
 	})
 	return err
 }
 
 // serve starts the worker and the API.
 func (s *Stack) serve() (err error) {
-	registry := telemetry.NewRegistry()
-	metrics := telemetry.NewMetrics(registry)
+	metrics := telemetry.NewMetrics(s.registry)
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
 	parts := service.Parts{
 		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log, Models: s.models,
-		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp,
+		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp, Registry: s.registry,
+		Guard: safenet.Guard{Allow: safenet.Loopback()}, // receivers of notifications may run on the machine itself
 	}
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{
@@ -250,8 +253,8 @@ func (s *Stack) serve() (err error) {
 		Quotas: service.Quotas{
 			Backfills: backfillsPerTeam, BackfillConcurrency: backfillConcurrency, MostBackfillConcurrency: mostBackfillConcurrency,
 		},
-		CursorSecret: s.dir.secret, Registry: registry,
-		TemporalUI: api.TemporalUI{Base: s.UIURL(), Namespace: client.DefaultNamespace},
+		CursorSecret: s.dir.secret,
+		TemporalUI:   api.TemporalUI{Base: s.UIURL(), Namespace: client.DefaultNamespace},
 	})
 	if err != nil {
 		return err
