@@ -191,15 +191,32 @@ func work(f batch.Frequency) time.Duration {
 
 // A delivery is what a run works with: its row, the definition behind it and the query of its interval.
 type delivery struct {
-	run    batch.Run
-	export batch.Export
-	plugin destinations.Plugin
-	model  query.Model
-	query  query.Query
+	run       batch.Run
+	export    batch.Export
+	plugin    destinations.Plugin
+	selection query.Selection
+	query     query.Query
 }
 
-// load reads from the database the definition with which a run began: later changes are for later runs.
+// load reads from the database the definition with which a run began, and makes the query of its interval: filters and
+// queries of the customer's are parsed anew.
 func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error) {
+	d, err := a.definition(ctx, runID)
+	if err != nil {
+		return delivery{}, err
+	}
+	if d.selection, err = a.Models.Select(d.export); err != nil {
+		return delivery{}, query.Sendable(err)
+	}
+	d.query = a.Plugins.Rows(d.export, d.selection, d.run.Interval)
+	if !d.selection.Custom() {
+		d.query.Columns, err = d.plugin.Columns(d.export.Destination.Config, d.selection.Model)
+	}
+	return d, err
+}
+
+// definition reads the definition with which a run began: later changes are for later runs.
+func (a *Activities) definition(ctx context.Context, runID uuid.UUID) (delivery, error) {
 	r, err := a.Store.RunByID(ctx, runID)
 	if err != nil {
 		return delivery{}, err
@@ -212,17 +229,7 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 	if !ok {
 		return delivery{}, batch.Errorf(batch.CodeDestinationClosed, nil, "this server has no destination of type %q", e.Destination.Type)
 	}
-	model, err := a.Models.Need(e.Model)
-	if err != nil {
-		return delivery{}, err
-	}
-	columns, err := plugin.Columns(e.Destination.Config, model)
-	if err != nil {
-		return delivery{}, err
-	}
-	rows := a.Plugins.Rows(e, r.Interval)
-	rows.Columns = columns
-	return delivery{run: r, export: e, plugin: plugin, model: model, query: rows}, nil
+	return delivery{run: r, export: e, plugin: plugin}, nil
 }
 
 // open connects to the run's destination.
@@ -235,16 +242,8 @@ func (d delivery) target(generation int, token int64) destinations.Run {
 	return destinations.Run{
 		ID: d.run.ID, ExportID: d.export.ID, TeamID: d.export.TeamID, Model: d.export.Model,
 		Interval: d.run.Interval, Generation: generation, Token: token,
-		Key: names(d.model.Key...), Version: names(d.model.Version...), Clock: string(d.model.Occurred),
+		Custom: d.selection.Custom(), Merge: d.selection.Merge, Key: d.selection.Key, Version: d.selection.Version, Clock: d.selection.Clock,
 	}
-}
-
-func names(fields ...query.Field) []string {
-	all := make([]string, len(fields))
-	for i, f := range fields {
-		all[i] = string(f)
-	}
-	return all
 }
 
 // say writes a line to the run's log.

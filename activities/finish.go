@@ -182,7 +182,7 @@ func (a *Activities) discardRefs(ctx context.Context, runID uuid.UUID) error {
 	if err != nil || len(refs) == 0 {
 		return err
 	}
-	d, err := a.load(ctx, runID)
+	d, err := a.definition(ctx, runID)
 	if err != nil {
 		return err
 	}
