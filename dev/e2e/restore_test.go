@@ -43,7 +43,7 @@ func TestABackupThatIsRestoredMendsItself(t *testing.T) {
 	d.environment = append(d.environment, "TRANCHE_DATABASE_URL="+backup)
 	stop = d.both(d.api())
 	d.refused(http.StatusNotFound, http.MethodGet, at(lost), nil)
-	until(t, workPatience, "the schedule that nobody knows to be removed", func() bool { return !d.scheduled(lost) })
+	require.True(t, d.scheduled(lost), "it could be another service's, and is left to the operator")
 	require.Equal(t, map[string]int64{"delivered": 2, "missing": 2}, d.counts(kept, epoch, end))
 	for _, filled := range d.fill(kept, epoch, end).Backfills {
 		d.completed(kept, filled.ID, workPatience)

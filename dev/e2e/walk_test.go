@@ -135,8 +135,8 @@ func (w *walk) serve(text string) {
 
 // reads says that a step changes nothing, so that it may be taken again.
 var (
-	reads  = regexp.MustCompile(`(?m)^\s*(curl|ls|cat|zcat|head|bin/tranche)\b`)
-	writes = regexp.MustCompile(`\s(-d|-X|--data|-o|apply|create|retry|cancel|pause|unpause|delete)\b`)
+	reads  = regexp.MustCompile(`(?m)^\s*(curl|ls|cat|zcat|head|tranche|bin/tranche)\b`)
+	writes = regexp.MustCompile(`\s(-d|-X|--data|-o|apply|create|fill|retry|cancel|pause|unpause|delete)\b`)
 )
 
 // take runs a step until it prints what the page says.
