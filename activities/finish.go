@@ -131,8 +131,7 @@ func (a *Activities) pauseFailing(ctx context.Context, r batch.Run) {
 		a.Metrics.AutoPaused()
 	}
 	if err != nil {
-		a.Log.Warn("Whether an export fails too often could not be found out; its next failure tries again.",
-			zap.Stringer("batch_export_id", r.ExportID), zap.Error(err))
+		a.log(ctx).Warn("Whether an export fails too often could not be found out; its next failure tries again.", zap.Error(err))
 	}
 }
 
@@ -173,7 +172,7 @@ func (a *Activities) count(ctx context.Context, r batch.Run) {
 // discard aborts what the run staged. A failure is left to the sweep: the run is over all the same.
 func (a *Activities) discard(ctx context.Context, r batch.Run) {
 	if err := a.discardRefs(ctx, r.ID); err != nil {
-		a.Log.Warn("What a run staged is still there; the sweep tries again.", zap.Stringer("run_id", r.ID), zap.Error(err))
+		a.log(ctx).Warn("What a run staged is still there; the sweep tries again.", zap.Error(err))
 	}
 }
 
@@ -190,6 +189,6 @@ func (a *Activities) discardRefs(ctx context.Context, runID uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	defer a.close(destination, d.run)
+	defer a.close(ctx, destination)
 	return a.abort(ctx, destination, refs)
 }

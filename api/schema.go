@@ -176,6 +176,9 @@ func objectOf(t reflect.Type) schema {
 		if field.Tag.Get("nullable") == "true" {
 			of = orNull(of)
 		}
+		if meaning := field.Tag.Get("description"); meaning != "" {
+			of["description"] = meaning
+		}
 		properties[name] = of
 		if options != "omitempty" {
 			names = append(names, name)

@@ -44,6 +44,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	root.AddCommand(configCommand(getenv))
 	root.AddCommand(healthCommand(getenv))
 	root.AddCommand(versionCommand())
+	root.AddCommand(secretsCommand(getenv))
+	root.AddCommand(deploymentCommand(getenv))
+	root.AddCommand(doctorCommand(getenv))
 	root.AddCommand(clientCommands(getenv)...)
 	return root.ExecuteContext(ctx)
 }

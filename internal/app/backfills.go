@@ -211,7 +211,7 @@ func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill)
 		return batch.Backfill{}, err
 	}
 	if err := s.Workflows.StartBackfill(ctx, b); err != nil {
-		s.Log.Warn("The backfill's workflow is not started; the reconciler will start it.",
+		logOf(ctx, s.Log).Warn("The backfill's workflow is not started; the reconciler will start it.",
 			zap.Stringer("backfill_id", b.ID), zap.Error(err))
 	}
 	return b, nil
@@ -280,7 +280,7 @@ func (s *Backfills) cancel(ctx context.Context, id uuid.UUID) (batch.Backfill, e
 		return b, missing(err, "Not found.")
 	}
 	if err := s.Workflows.CancelBackfill(ctx, b); err != nil {
-		s.Log.Warn("A cancelled backfill's workflow could not be told; it will find out before its next run.",
+		logOf(ctx, s.Log).Warn("A cancelled backfill's workflow could not be told; it will find out before its next run.",
 			zap.Stringer("backfill_id", b.ID), zap.Error(err))
 	}
 	return b, s.Runs.cancelAll(ctx, b.ExportID, &b.ID)

@@ -91,7 +91,7 @@ func (s *Exports) test(ctx context.Context, e batch.Export, n int) (StepResult, 
 	if ctx.Err() != nil { // nobody waits for the answer, or the time for the request is over
 		return StepResult{}, ctx.Err()
 	}
-	result.Status, result.Message = s.verdict(err, limited.Err() != nil)
+	result.Status, result.Message = s.verdict(ctx, err, limited.Err() != nil)
 	result.Message = scrub(result.Message, plugin.Secrets(e.Destination.Config))
 	return result, nil
 }
@@ -116,7 +116,7 @@ func (s *Exports) runStep(ctx context.Context, plugin destinations.Plugin, e bat
 	}
 	defer func() {
 		if err := destination.Close(); err != nil {
-			s.Log.Warn("A destination did not close cleanly after a test.", zap.Error(err))
+			logOf(ctx, s.Log).Warn("A destination did not close cleanly after a test.", zap.Error(err))
 		}
 	}()
 	checks := destination.Checks()
@@ -128,7 +128,7 @@ func (s *Exports) runStep(ctx context.Context, plugin destinations.Plugin, e bat
 }
 
 // verdict says how a step that did not pass ended. What nobody classified is for operators.
-func (s *Exports) verdict(err error, late bool) (StepStatus, string) {
+func (s *Exports) verdict(ctx context.Context, err error, late bool) (StepStatus, string) {
 	if skipped, ok := errors.AsType[*destinations.SkippedError](err); ok {
 		return StepSkipped, skipped.Reason
 	}
@@ -144,7 +144,7 @@ func (s *Exports) verdict(err error, late bool) (StepStatus, string) {
 	if known, ok := errors.AsType[*batch.Error](err); ok {
 		return StepFailed, sentence(known.Message)
 	}
-	s.Log.Warn("A test step failed for a reason that nobody classified.", zap.Error(err))
+	logOf(ctx, s.Log).Warn("A test step failed for a reason that nobody classified.", zap.Error(err))
 	return StepFailed, "The test step failed with an unknown error: " + batch.InternalMessage + "."
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.uber.org/zap"
 
 	"tranche/activities"
@@ -36,6 +37,8 @@ type Parts struct {
 	Log     *zap.Logger
 	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
 	CatchUp time.Duration
+	// Converter is the one that Temporal was opened with; nil = the SDK's default.
+	Converter converter.DataConverter
 	// Namespace is that of Temporal; empty = default.
 	Namespace string
 	// Registry is where the parts register what they measure; nil = nowhere.
@@ -62,7 +65,7 @@ func (p Parts) notifier() *app.Notifier {
 
 // flows is our side of Temporal.
 func (p Parts) flows() *workflows.Client {
-	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp, Namespace: p.Namespace}
+	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp, Namespace: p.Namespace, Converter: p.Converter}
 }
 
 // Quotas are the limits of teams.

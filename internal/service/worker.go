@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/interceptor"
@@ -25,6 +26,10 @@ type WorkerOptions struct {
 	Limits activities.Limits
 	// Slots is how many activities run at once for scheduled runs, BackfillSlots for backfills.
 	Slots, BackfillSlots int
+	// Queues are the task queues that it serves; none = all.
+	Queues []string
+	// Version makes the worker one of a deployment with several versions; its zero value = any worker may do any work.
+	Version Version
 	// Memory is how many bytes the splits that are staged at once may hold; 0 = activities.DefaultMemory.
 	Memory int64
 	// Concurrency limits how many runs work at once, on all workers together.
@@ -72,20 +77,21 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 		o.Adjust(acts)
 	}
 	w := &Worker{done: make(chan struct{})}
-	for queue, slots := range map[string]int{workflows.QueueExports: o.Slots, workflows.QueueBackfills: o.BackfillSlots} {
-		sdk := worker.New(p.Temporal, queue, worker.Options{
-			MaxConcurrentActivityExecutionSize: slots,
+	for _, q := range o.queues() {
+		sdk := worker.New(p.Temporal, q.name, worker.Options{
+			MaxConcurrentActivityExecutionSize: q.slots,
 			MaxHeartbeatThrottleInterval:       heartbeatThrottle,
 			DefaultHeartbeatThrottleInterval:   heartbeatThrottle,
 			WorkerStopTimeout:                  drain,
 			Interceptors:                       o.Interceptors,
+			DeploymentOptions:                  o.Version.deployment(),
 		})
-		sdk.RegisterWorkflow(workflows.ExportInterval)
+		sdk.RegisterWorkflowWithOptions(workflows.ExportInterval, o.Version.ofRuns())
 		sdk.RegisterWorkflow(workflows.Backfill)
 		sdk.RegisterActivity(acts)
 		if err := sdk.Start(); err != nil {
 			w.stopWorkers()
-			return nil, fmt.Errorf("start worker of %s: %w", queue, err)
+			return nil, fmt.Errorf("start worker of %s: %w", q.name, err)
 		}
 		w.workers = append(w.workers, sdk)
 	}
@@ -126,6 +132,21 @@ func (w *Worker) startNotifications(p Parts, o WorkerOptions) error {
 	}
 	w.workers = append(w.workers, sdk)
 	return nil
+}
+
+// A queue is a task queue, and how many of its activities run at once.
+type queue struct {
+	name  string
+	slots int
+}
+
+// queues are those that the worker serves.
+func (o WorkerOptions) queues() []queue {
+	all := []queue{{workflows.QueueExports, o.Slots}, {workflows.QueueBackfills, o.BackfillSlots}}
+	if len(o.Queues) == 0 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(q queue) bool { return !slices.Contains(o.Queues, q.name) })
 }
 
 // Stop lets activities finish for a few seconds, cancels the others and waits.
