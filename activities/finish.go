@@ -126,9 +126,12 @@ func (a *Activities) announce(r batch.Run) {
 // pauseFailing pauses the export when too many of its newest runs failed. The run is over all the same: when it cannot be
 // done now, the next failure does it.
 func (a *Activities) pauseFailing(ctx context.Context, r batch.Run) {
-	if err := a.Failing.PauseFailing(ctx, r.ExportID); err != nil {
-		a.Log.Warn("Whether an export fails too often could not be found out; its next failure tries again.",
-			zap.Stringer("batch_export_id", r.ExportID), zap.Error(err))
+	paused, err := a.Failing.PauseFailing(ctx, r.ExportID)
+	if paused {
+		a.Metrics.AutoPaused()
+	}
+	if err != nil {
+		a.log(ctx).Warn("Whether an export fails too often could not be found out; its next failure tries again.", zap.Error(err))
 	}
 }
 
@@ -163,13 +166,13 @@ func (a *Activities) count(ctx context.Context, r batch.Run) {
 	if e, err := a.Store.ExportByID(ctx, r.ExportID); err == nil {
 		destination, model = e.Destination.Type, e.Model
 	}
-	a.Metrics.RunEnded(r.Status, destination, model)
+	a.Metrics.RunEnded(r.Status, r.ErrorCode, destination, model)
 }
 
 // discard aborts what the run staged. A failure is left to the sweep: the run is over all the same.
 func (a *Activities) discard(ctx context.Context, r batch.Run) {
 	if err := a.discardRefs(ctx, r.ID); err != nil {
-		a.Log.Warn("What a run staged is still there; the sweep tries again.", zap.Stringer("run_id", r.ID), zap.Error(err))
+		a.log(ctx).Warn("What a run staged is still there; the sweep tries again.", zap.Error(err))
 	}
 }
 
@@ -178,14 +181,14 @@ func (a *Activities) discardRefs(ctx context.Context, runID uuid.UUID) error {
 	if err != nil || len(refs) == 0 {
 		return err
 	}
-	d, err := a.load(ctx, runID)
+	d, err := a.definition(ctx, runID)
 	if err != nil {
 		return err
 	}
-	destination, err := d.open(ctx)
+	destination, err := a.openFor(ctx, d)
 	if err != nil {
 		return err
 	}
-	defer a.close(destination, d.run)
+	defer a.close(ctx, destination)
 	return a.abort(ctx, destination, refs)
 }

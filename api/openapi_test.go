@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -119,6 +120,7 @@ func (c *contract) check(t *testing.T, r *http.Request, answer *httptest.Respons
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(answer.Body.Bytes()))
 	require.NoError(t, err)
 	require.NoError(t, c.schema(t, pointer).Validate(value), "%s %s: %s", r.Method, r.URL, answer.Body)
+	requireListed(t, answer.Code, value)
 }
 
 func escaped(path string) string {
@@ -227,6 +229,11 @@ func TestThePageOfTheDocument(t *testing.T) {
 		require.NotContains(t, page, from, "it loads nothing from elsewhere")
 	}
 	require.Contains(t, answer.Header().Get("Content-Security-Policy"), "default-src 'none'")
+	for _, link := range regexp.MustCompile(`href="#([^"]+)"`).FindAllStringSubmatch(page, -1) {
+		require.Contains(t, page, `id="`+link[1]+`"`, "a link leads nowhere")
+	}
+	require.Less(t, strings.Index(page, `id="batch_exports_create"`), strings.Index(page, `id="batch_exports_get"`), "in the order of the routes")
+	require.Less(t, strings.Index(page, `id="runs_list"`), strings.Index(page, `id="readyz"`), "what is about the server comes last")
 }
 
 func TestExamplesOfTheDocument(t *testing.T) {

@@ -66,6 +66,8 @@ var bodyNames = map[reflect.Type]string{
 	reflect.TypeFor[stepsBody]():                "TestSteps",
 	reflect.TypeFor[healthBody]():               "Health",
 	reflect.TypeFor[envelope]():                 "Error",
+	reflect.TypeFor[schemaBody]():               "Schema",
+	reflect.TypeFor[schemaFieldBody]():          "SchemaField",
 	reflect.TypeFor[destinationBody]():          "Destination",
 	reflect.TypeFor[activityBody]():             "Activity",
 	reflect.TypeFor[actorBody]():                "Actor",
@@ -110,6 +112,8 @@ func enumOf(t reflect.Type) []string {
 		return textsOf(batch.MessageStatuses)
 	case reflect.TypeFor[batch.Model]():
 		return models.listed
+	case reflect.TypeFor[batch.IncrementalMode]():
+		return incrementalModes.listed
 	case reflect.TypeFor[batch.Frequency]():
 		return intervals.listed
 	}
@@ -129,6 +133,8 @@ func schemaOf(t reflect.Type) schema {
 		return schema{"description": "Any JSON."}
 	case reflect.TypeFor[instant]():
 		return schema{"type": "string", "format": "date-time"}
+	case reflect.TypeFor[filterBody]():
+		return reference("Filter")
 	}
 	if name, ok := bodyNames[t]; ok {
 		return reference(name)
@@ -165,6 +171,9 @@ func objectOf(t reflect.Type) schema {
 		if field.Tag.Get("nullable") == "true" {
 			of = orNull(of)
 		}
+		if meaning := field.Tag.Get("description"); meaning != "" {
+			of["description"] = meaning
+		}
 		properties[name] = of
 		if options != "omitempty" {
 			names = append(names, name)
@@ -175,7 +184,7 @@ func objectOf(t reflect.Type) schema {
 
 // bodySchemas are the named schemas of all bodies that are sent but for destinations.
 func bodySchemas() schema {
-	all := schema{}
+	all := schema{"Filter": filterSchema()}
 	for t, name := range bodyNames {
 		all[name] = objectOf(t)
 	}

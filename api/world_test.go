@@ -27,6 +27,7 @@ import (
 	"tranche/internal/safenet"
 	"tranche/internal/telemetry"
 	"tranche/internal/webhook"
+	"tranche/query"
 	"tranche/storage"
 	"tranche/storage/sqlite"
 )
@@ -81,13 +82,13 @@ func newWorld(t *testing.T, changes ...func(*api.Server)) *world {
 	w.DB = w.DB.WithPlugins(plugins)
 	runs := &app.Runs{Store: w.DB, Workflows: w.temporal, Logs: w.logs, Log: log, Now: w.clock}
 	backfills := &app.Backfills{
-		Store: w.DB, Workflows: w.temporal, Plugins: plugins, Runs: runs, Log: log, Now: w.clock,
+		Store: w.DB, Workflows: w.temporal, Models: query.PostHog(), Plugins: plugins, Runs: runs, Log: log, Now: w.clock,
 		Limit: 5, Concurrency: 2, MostConcurrency: 20,
 	}
 	runs.Backfills = backfills
 	w.server = &api.Server{
 		Exports: &app.Exports{
-			Store: w.DB, Schedules: w.temporal, Plugins: plugins,
+			Store: w.DB, Schedules: w.temporal, Models: query.PostHog()[:2], Plugins: plugins,
 			Runs: runs, Backfills: backfills, Logs: w.logs, Log: log, Now: w.clock,
 		},
 		Runs: runs, Backfills: backfills, Coverage: &app.Coverage{Store: w.DB, Backfills: backfills, Now: w.clock},

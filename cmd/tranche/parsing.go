@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tranche/batch"
+	"tranche/internal/service"
 )
 
 // Errors of settings never quote the value: it may be a secret.
@@ -40,6 +43,15 @@ func urlOf(v string, schemes ...string) error {
 	return nil
 }
 
+// sourceOf checks what can be known of a source's address without connecting.
+func sourceOf(v string) error {
+	source, err := service.OpenSource(v, nil)
+	if err != nil {
+		return errors.New(batch.MessageOf(err))
+	}
+	return source.Close()
+}
+
 func hostPort(v string) error {
 	_, port, err := net.SplitHostPort(v)
 	if err != nil {
@@ -66,6 +78,15 @@ func duration(into *time.Duration, v string, least time.Duration) error {
 		return fmt.Errorf("must be a duration such as 90s, 15m or 24h, at least %s", least)
 	}
 	*into = d
+	return nil
+}
+
+func freshness(into *batch.Freshness, v string) error {
+	f, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(f >= 1 && f <= 1000) {
+		return errors.New("must be a number from 1 to 1000")
+	}
+	*into = batch.Freshness(f)
 	return nil
 }
 

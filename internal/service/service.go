@@ -5,7 +5,9 @@ package service
 import (
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.uber.org/zap"
 
 	"tranche/activities"
@@ -15,6 +17,7 @@ import (
 	"tranche/internal/safenet"
 	"tranche/internal/telemetry"
 	"tranche/internal/webhook"
+	"tranche/query"
 	"tranche/storage"
 	"tranche/workflows"
 )
@@ -24,6 +27,8 @@ type Parts struct {
 	DB       *storage.DB
 	Temporal client.Client
 	Plugins  *destinations.Registry
+	// Models are what can be exported.
+	Models query.Catalog
 	// Source tells previews of backfills how much there is; nil = they do not say.
 	Source  app.Counter
 	Metrics *telemetry.Metrics
@@ -31,6 +36,12 @@ type Parts struct {
 	Log     *zap.Logger
 	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
 	CatchUp time.Duration
+	// Converter is the one that Temporal was opened with; nil = the SDK's default.
+	Converter converter.DataConverter
+	// Namespace is that of Temporal; empty = default.
+	Namespace string
+	// Registry is where the parts register what they measure; nil = nowhere.
+	Registry *prometheus.Registry
 	// Guard says which hosts customers may be notified at.
 	Guard safenet.Guard
 }
@@ -53,7 +64,7 @@ func (p Parts) notifier() *app.Notifier {
 
 // flows is our side of Temporal.
 func (p Parts) flows() *workflows.Client {
-	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp}
+	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp, Namespace: p.Namespace, Converter: p.Converter}
 }
 
 // Quotas are the limits of teams.
@@ -82,14 +93,14 @@ type UseCases struct {
 func (p Parts) UseCases(q Quotas) UseCases {
 	flows := p.flows()
 	backfills := &app.Backfills{
-		Store: p.store(), Workflows: flows, Source: p.Source, Plugins: p.Plugins, Log: p.Log, Now: time.Now,
+		Store: p.store(), Workflows: flows, Source: p.Source, Models: p.Models, Plugins: p.Plugins, Log: p.Log, Now: time.Now,
 		Limit: q.Backfills, Concurrency: q.BackfillConcurrency, MostConcurrency: max(q.BackfillConcurrency, q.MostBackfillConcurrency),
 	}
 	runs := &app.Runs{Store: p.store(), Workflows: flows, Backfills: backfills, Logs: p.RunLog, Log: p.Log, Now: time.Now}
 	backfills.Runs = runs
 	return UseCases{
 		Exports: &app.Exports{
-			Store: p.store(), Schedules: flows, Plugins: p.Plugins, Runs: runs, Backfills: backfills,
+			Store: p.store(), Schedules: flows, Models: p.Models, Plugins: p.Plugins, Runs: runs, Backfills: backfills,
 			Logs: p.RunLog, Log: p.Log, Now: time.Now,
 		},
 		Runs: runs, Backfills: backfills, Logs: &app.Logs{Store: p.store()}, Workflows: flows,
