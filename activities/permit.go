@@ -28,7 +28,7 @@ func (a *Activities) Admit(ctx context.Context, in RunInput) error {
 }
 
 func (a *Activities) admit(ctx context.Context, in RunInput) error {
-	d, err := a.load(ctx, in.RunID)
+	d, err := a.definition(ctx, in.RunID)
 	if err != nil {
 		return err
 	}

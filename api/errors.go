@@ -38,6 +38,8 @@ const (
 	codeMin         = "min_value"
 	codeMax         = "max_value"
 	codeMaxLength   = "max_length"
+	codeEmpty       = "empty"
+	codeNoList      = "not_a_list"
 	codeNul         = "null_characters_not_allowed"
 	codeParse       = "parse_error"
 	codeUnavailable = "service_unavailable"

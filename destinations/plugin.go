@@ -26,6 +26,8 @@ type Definition[C any] struct {
 	Validate func(C) error
 	// Columns returns what is exported of a model, under the names that the destination wants; nil = all that it has.
 	Columns func(C, query.Model) ([]query.Column, error)
+	// LongestColumn is how long the name of a column may be, in bytes; 0 = it makes no difference.
+	LongestColumn int
 	// MaxSplits is how many splits of an interval may be staged; nil = 1.
 	MaxSplits func(C) int
 	// Memory is the most that one Stage holds at once, in bytes; nil = DefaultMemory.
@@ -62,6 +64,8 @@ type Plugin struct {
 	Name      string
 	Guarantee Guarantee
 	Endless   bool
+	// LongestColumn is how long the name of a column may be, in bytes; 0 = it makes no difference.
+	LongestColumn int
 
 	fields    []Field
 	steps     []Step
@@ -96,7 +100,7 @@ func Define[C any](d Definition[C]) Plugin {
 		}
 		return c, fill(reflect.ValueOf(&c).Elem(), fields, typed)
 	}
-	p := Plugin{Type: d.Type, Name: d.Name, Guarantee: d.Guarantee, Endless: d.Endless, steps: d.Steps, settle: d.Settle}
+	p := Plugin{Type: d.Type, Name: d.Name, Guarantee: d.Guarantee, Endless: d.Endless, LongestColumn: d.LongestColumn, steps: d.Steps, settle: d.Settle}
 	p.fields = append(slices.Clone(fields), commonFields()...)
 	p.validate = func(config map[string]any) error {
 		c, err := decode(config)

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
+	"tranche/internal/safenet"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
 	"tranche/storage"
@@ -70,9 +71,9 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	}
 	metrics := telemetry.NewMetrics(registry)
 	return &process{config: c, Parts: service.Parts{
-		DB: db, Temporal: temporal, Plugins: known, Metrics: metrics,
+		DB: db, Temporal: temporal, Plugins: known, Models: service.ModelsAt(c.SourceTable), Metrics: metrics,
 		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp, Converter: options.DataConverter,
-		Namespace: c.TemporalNamespace, Registry: registry,
+		Namespace: c.TemporalNamespace, Registry: registry, Guard: safenet.Guard{Allow: c.AllowedNetworks},
 	}}, nil
 }
 

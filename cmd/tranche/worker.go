@@ -41,7 +41,6 @@ func runWorker(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	p.Models = service.ModelsAt(c.SourceTable)
 	source, err := service.OpenSource(c.SourceURL, p.Models)
 	if err != nil {
 		return err

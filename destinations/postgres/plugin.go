@@ -24,9 +24,9 @@ func Plugin(server Server) destinations.Plugin {
 		Type: Type, Name: "PostgreSQL", Guarantee: destinations.ExactlyOnceByKey, Steps: steps(),
 		Validate:  server.validate,
 		Columns:   func(_ Config, m query.Model) ([]query.Column, error) { return tables.Columns(m) },
-		MaxSplits: func(Config) int { return maxSplits },
-		Host:      func(c Config) string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) },
-		Memory:    func(Config) int64 { return stagingMemory },
+		MaxSplits: func(Config) int { return maxSplits }, LongestColumn: maxIdentifier,
+		Host:   func(c Config) string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) },
+		Memory: func(Config) int64 { return stagingMemory },
 		OpenFor: func(_ context.Context, owner destinations.Owner, c Config) (destinations.Destination, error) {
 			d, err := server.open(c)
 			if err != nil {

@@ -34,6 +34,7 @@ type Change struct {
 	Timezone    Sent[string] // empty = UTC
 	OffsetDay   Sent[*int]
 	OffsetHour  Sent[*int]
+	Selection   SelectionChange
 	StartAt     Sent[*time.Time]
 	EndAt       Sent[*time.Time]
 	Paused      Sent[bool]
@@ -134,6 +135,11 @@ func (s *Exports) apply(e *batch.Export, c Change) error {
 	if c.Destination.Is {
 		var err error
 		if e.Destination, err = s.changedDestination(e.Destination, c.Destination.Value, c.Replace); err != nil {
+			return err
+		}
+	}
+	if c.Selection.any() {
+		if err := s.setSelection(e, c.Selection); err != nil {
 			return err
 		}
 	}

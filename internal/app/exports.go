@@ -65,6 +65,7 @@ type Draft struct {
 	Timezone    string // empty = UTC
 	OffsetDay   *int
 	OffsetHour  *int
+	Selection   SelectionChange
 	StartAt     *time.Time
 	EndAt       *time.Time
 	Paused      bool

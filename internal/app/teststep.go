@@ -14,6 +14,7 @@ import (
 
 	"tranche/batch"
 	"tranche/destinations"
+	"tranche/query"
 )
 
 // stepTimeout bounds one step of a connection test, connecting included. It is shorter than the time for a request.
@@ -105,7 +106,10 @@ func (s *Exports) runStep(ctx context.Context, plugin destinations.Plugin, e bat
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	model, _ := s.Models.Model(e.Model) // the steps that need it do without
+	var model query.Model // without a name, the steps that need it do without
+	if selected, err := s.Models.Select(e); err == nil {
+		model = selected.Delivered()
+	}
 	destination, err := plugin.OpenFor(ctx, destinations.Owner{TeamID: e.TeamID, ExportID: e.ID, Model: model}, e.Destination.Config)
 	if err != nil {
 		return err
