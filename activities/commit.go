@@ -76,6 +76,10 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 func (a *Activities) publish(
 	ctx context.Context, d delivery, destination destinations.Destination, receipts []destinations.Receipt, generation int, token int64,
 ) (Committed, error) {
+	// Who is refused must not fence others before: what they had staged, nobody would deliver.
+	if err := a.refuseOverlap(ctx, d); err != nil {
+		return Committed{}, err
+	}
 	if err := a.fence(ctx, d, destination, token, generation); err != nil {
 		return Committed{}, err
 	}

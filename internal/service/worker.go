@@ -117,21 +117,6 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	return w, nil
 }
 
-// A queue is a task queue, and how many of its activities run at once.
-type queue struct {
-	name  string
-	slots int
-}
-
-// queues are those that the worker serves.
-func (o WorkerOptions) queues() []queue {
-	all := []queue{{workflows.QueueExports, o.Slots}, {workflows.QueueBackfills, o.BackfillSlots}}
-	if len(o.Queues) == 0 {
-		return all
-	}
-	return slices.DeleteFunc(all, func(q queue) bool { return !slices.Contains(o.Queues, q.name) })
-}
-
 // noticeSlots is how many notifications are sent at once: they wait for receivers, and cost nothing else.
 const noticeSlots = 20
 
@@ -147,6 +132,21 @@ func (w *Worker) startNotifications(p Parts, o WorkerOptions) error {
 	}
 	w.workers = append(w.workers, sdk)
 	return nil
+}
+
+// A queue is a task queue, and how many of its activities run at once.
+type queue struct {
+	name  string
+	slots int
+}
+
+// queues are those that the worker serves.
+func (o WorkerOptions) queues() []queue {
+	all := []queue{{workflows.QueueExports, o.Slots}, {workflows.QueueBackfills, o.BackfillSlots}}
+	if len(o.Queues) == 0 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(q queue) bool { return !slices.Contains(o.Queues, q.name) })
 }
 
 // Stop lets activities finish for a few seconds, cancels the others and waits.
