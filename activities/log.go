@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 
-	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
 	"go.uber.org/zap"
 
@@ -37,13 +36,8 @@ func fieldsOf(info activity.Info) []zap.Field {
 		return fields
 	}
 	fields = append(fields, zap.Stringer("run_id", batch.RunID(info.WorkflowExecution.RunID)))
-	if id := info.WorkflowExecution.ID; len(id) > uuidLength {
-		if export, err := uuid.Parse(id[:uuidLength]); err == nil {
-			fields = append(fields, zap.Stringer("batch_export_id", export))
-		}
+	if export, ok := batch.ExportOf(info.WorkflowExecution.ID); ok {
+		fields = append(fields, zap.Stringer("batch_export_id", export))
 	}
 	return fields
 }
-
-// uuidLength is that of a UUID as text, with which the ids of runs' workflows begin.
-const uuidLength = 36
