@@ -127,6 +127,10 @@ STACK ?= latency burst load
 bench-stack: ## Measure how long a run without rows takes, and whether 1,000 exports every 5 minutes are kept up with.
 	$(DEV) go run ./bench $(STACK)
 
+.PHONY: docs
+docs: ## Write into docs/ what the code says: settings of destinations, codes of errors.
+	$(ROOT) TRANCHE_UPDATE_DOCS=true go test -count=1 -run '^TestThePage' ./cmd/tranche ./batch
+
 .PHONY: record-histories
 record-histories: ## Record workflow histories for the replay test; from released code only.
 	$(DEV) go run ./cmd/record-histories ../workflows/testdata

@@ -124,7 +124,8 @@ func (a *Activities) handOver(ctx context.Context, b batch.Backfill, e batch.Exp
 	if e.Deleted {
 		return nil
 	}
-	e, err := a.Store.UpdateExport(ctx, e.TeamID, e.ID, func(e *batch.Export) error {
+	act := batch.Act{Actor: batch.Actor{Kind: batch.ActorSystem}, Note: fmt.Sprintf("Backfill %s has caught up: the schedule goes on.", b.ID)}
+	e, err := a.Store.UpdateExport(batch.WithAct(ctx, act), e.TeamID, e.ID, func(e *batch.Export) error {
 		if !e.Paused {
 			return batch.ErrUnchanged
 		}

@@ -79,6 +79,9 @@ func (a *Activities) begin(ctx context.Context, in BeginInput) (Begun, error) {
 		return Begun{}, err
 	}
 	if created {
+		if in.Nominal != nil {
+			a.Metrics.ScheduledRunBegan(now.Sub(interval.End))
+		}
 		a.say(r, batch.LogInfo, fmt.Sprintf("Starting batch export for range %s.", interval))
 	}
 	return a.begun(ctx, e, r)

@@ -23,6 +23,7 @@ import (
 	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/destinationtest/memory"
+	"tranche/query"
 	"tranche/storage"
 	"tranche/storage/storagetest"
 )
@@ -77,7 +78,7 @@ func (p *place) process() *process {
 	w := &process{place: p, gate: g}
 	client := memory.Client{URL: p.server.URL, At: func(_ context.Context, step string) error { return g.reach(step) }}
 	w.activities = &activities.Activities{
-		Store: &gatedStore{Store: p.db, gate: g}, Source: p.source, Plugins: destinations.NewRegistry(memory.Plugin(client)),
+		Store: &gatedStore{Store: p.db, gate: g}, Source: p.source, Models: query.PostHog(), Plugins: destinations.NewRegistry(memory.Plugin(client)),
 		Failing: &failing{}, Logs: p.logs, Metrics: noMetrics{}, Log: zap.NewNop(), Now: time.Now,
 		Limits: activities.Limits{Heartbeat: heartbeat, Short: 5 * time.Second, Parallel: 1},
 	}
@@ -307,14 +308,18 @@ func (l *lines) has(level batch.LogLevel, text string) bool {
 type failing struct{ asked atomic.Int32 }
 
 // PauseFailing is the Failing's.
-func (f *failing) PauseFailing(context.Context, uuid.UUID) error {
+func (f *failing) PauseFailing(context.Context, uuid.UUID) (bool, error) {
 	f.asked.Add(1)
-	return nil
+	return false, nil
 }
 
 type noMetrics struct{}
 
-func (noMetrics) RunEnded(batch.RunStatus, string, batch.Model) {}
-func (noMetrics) Delivered(string, batch.Model, int64, int64)   {}
-func (noMetrics) LateRows(int64)                                {}
-func (noMetrics) ActivityRetried(batch.Code)                    {}
+func (noMetrics) RunEnded(batch.RunStatus, batch.Code, string, batch.Model) {}
+func (noMetrics) Delivered(string, batch.Model, int64, int64, int64)        {}
+func (noMetrics) LateRows(int64)                                            {}
+func (noMetrics) ActivityRetried(batch.Code)                                {}
+func (noMetrics) AutoPaused()                                               {}
+func (noMetrics) ScheduledRunBegan(time.Duration)                           {}
+func (noMetrics) DestinationCalled(string, string, time.Duration, error)    {}
+func (noMetrics) SourceCalled(string, string, time.Duration, error)         {}

@@ -27,8 +27,10 @@ type KeyStore interface {
 type caller struct {
 	userID int64
 	teamID int64
-	zone   *time.Location // the project's, for times without an offset
-	makes  uuid.UUID      // the id that what the request makes gets; zero = any new one
+	// organizationID is the project's.
+	organizationID int64
+	zone           *time.Location // the project's, for times without an offset
+	makes          uuid.UUID      // the id that what the request makes gets; zero = any new one
 }
 
 // touchEvery is how often the last use of a key is recorded at most.
@@ -54,7 +56,8 @@ func (s *Server) authenticate(c *gin.Context, scope auth.Scope) (caller, error) 
 	if project.OrganizationID != key.OrganizationID {
 		return caller{}, forbidden("You do not have permission to perform this action.")
 	}
-	return caller{userID: key.UserID, teamID: project.ID, zone: zoneOf(project)}, nil
+	s.sign(c, key)
+	return caller{userID: key.UserID, teamID: project.ID, organizationID: project.OrganizationID, zone: zoneOf(project)}, nil
 }
 
 // key returns the usable key that the header carries.

@@ -167,9 +167,12 @@ func (s *Server) fromTrustedProxy(r *http.Request) bool {
 	if err != nil {
 		return false
 	}
-	return slices.ContainsFunc(s.TrustedProxies, func(network netip.Prefix) bool {
-		return network.Contains(peer.Addr().Unmap())
-	})
+	return s.trusts(peer.Addr().Unmap())
+}
+
+// trusts says whether the address is that of a trusted proxy.
+func (s *Server) trusts(address netip.Addr) bool {
+	return slices.ContainsFunc(s.TrustedProxies, func(network netip.Prefix) bool { return network.Contains(address) })
 }
 
 // firstOf is the first element of a header that proxies append to.

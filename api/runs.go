@@ -23,6 +23,7 @@ type runBody struct {
 	RecordsCompleted    *int64          `json:"records_completed"`
 	RecordsFailed       *int64          `json:"records_failed"`
 	LatestError         *string         `json:"latest_error"`
+	ErrorCode           *batch.Code     `json:"error_code"`
 	DataIntervalStart   *instant        `json:"data_interval_start"`
 	DataIntervalEnd     instant         `json:"data_interval_end"`
 	Cursor              *string         `json:"cursor"`
@@ -58,6 +59,9 @@ func (s *Server) runBody(r batch.Run) runBody {
 	}
 	if r.LatestError != "" {
 		body.LatestError = &r.LatestError
+	}
+	if r.ErrorCode != "" {
+		body.ErrorCode = &r.ErrorCode
 	}
 	return body
 }

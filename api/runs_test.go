@@ -30,12 +30,12 @@ func TestARunShowsEverything(t *testing.T) {
 	r := w.run(t, id, func(r *batch.Run) {
 		r.BackfillID, r.Status, r.Attempt, r.NextRetryAt = &backfillID, batch.RunRunning, 3, &retry
 		r.WaitingFor = "3 of 3 runs of this project work already"
-		r.LatestError = "the bucket \"b\" refused our credentials"
+		r.LatestError, r.ErrorCode = "the bucket \"b\" refused our credentials", batch.CodeCredentials
 		r.RowsTotal, r.RowsCompleted, r.RowsFailed, r.Bytes = new(int64(1<<53+1)), new(int64(7)), new(int64(0)), new(int64(9))
 	})
 	body := fmt.Sprintf(`{
 		"id": %q, "status": "Running", "records_completed": 7, "records_failed": 0,
-		"latest_error": "the bucket \"b\" refused our credentials",
+		"latest_error": "the bucket \"b\" refused our credentials", "error_code": "invalid_credentials",
 		"data_interval_start": "2026-05-06T06:00:00Z", "data_interval_end": "2026-05-06T07:00:00Z", "cursor": null,
 		"created_at": "2026-05-06T07:08:09.123456Z", "finished_at": null, "last_updated_at": "2026-05-06T07:08:09.123456Z",
 		"records_total_count": 9007199254740993, "bytes_exported": 9,

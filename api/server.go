@@ -32,13 +32,15 @@ const (
 
 // A Server answers the API's requests. Every field but Ready, TemporalUI and TrustedProxies must be set.
 type Server struct {
-	Exports   *app.Exports
-	Runs      *app.Runs
-	Backfills *app.Backfills
-	Coverage  *app.Coverage
-	Logs      *app.Logs
-	Keys      KeyStore
-	Answers   AnswerStore
+	Exports       *app.Exports
+	Runs          *app.Runs
+	Backfills     *app.Backfills
+	Coverage      *app.Coverage
+	Logs          *app.Logs
+	Audit         *app.Audit
+	Notifications *app.Notifications
+	Keys          KeyStore
+	Answers       AnswerStore
 
 	// Ready says whether what the process depends on answers: nil, or Outages that may be joined. Nil = always.
 	Ready func(ctx context.Context) error
@@ -54,7 +56,7 @@ type Server struct {
 	TemporalUI TemporalUI
 	// RateLimit is for each key.
 	RateLimit RateLimit
-	// TrustedProxies are the networks whose X-Forwarded-Proto and X-Forwarded-Host are believed.
+	// TrustedProxies are the networks whose X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-For are believed.
 	TrustedProxies []netip.Prefix
 
 	limiter *limiter

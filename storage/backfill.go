@@ -99,7 +99,14 @@ func (db *DB) CreateBackfill(ctx context.Context, b batch.Backfill, limit int) e
 		if same > 0 {
 			return batch.ErrDuplicateBackfill
 		}
-		return tx.Create(&row).Error
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+		entry, err := auditNewBackfill(b)
+		if err != nil {
+			return err
+		}
+		return db.audit(ctx, tx, entry)
 	})
 }
 
@@ -186,7 +193,14 @@ func (db *DB) UpdateBackfill(
 		after.CreatedAt, after.LastUpdatedAt = before.CreatedAt, db.instant()
 		row = backfillRowOf(after)
 		updated = backfillOf(row, tallies[id])
-		return tx.Select("*").Updates(&row).Error
+		if err := tx.Select("*").Updates(&row).Error; err != nil {
+			return err
+		}
+		entry, audited := auditBackfill(batch.ActOf(ctx), before, updated)
+		if !audited {
+			return nil
+		}
+		return db.audit(ctx, tx, entry)
 	})
 	if err != nil {
 		return batch.Backfill{}, err

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"tranche/batch"
 	"tranche/internal/auth"
 )
 
@@ -66,9 +68,19 @@ func (db *DB) CreateKey(ctx context.Context, k auth.Key) error {
 	if err != nil {
 		return classify("create key", err)
 	}
-	err = db.writing(ctx).Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "hash"}}, DoNothing: true}).
-		Create(&row).Error
-	return classify("create key", err)
+	return db.transact(ctx, "create key", func(tx *gorm.DB) error {
+		result := tx.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "hash"}}, DoNothing: true}).Create(&row)
+		if result.Error != nil || result.RowsAffected == 0 {
+			return result.Error
+		}
+		entry := auditKey(row, batch.ActKeyCreated)
+		if entry.Changes, err = changesOf(nil, map[string]any{
+			"prefix": row.Prefix, "label": row.Label, "user_id": row.UserID, "scopes": json.RawMessage(row.Scopes), "expires_at": row.ExpiresAt,
+		}); err != nil {
+			return err
+		}
+		return db.audit(ctx, tx, entry)
+	})
 }
 
 // KeyByHash returns the key whose secret has this hash, revoked and expired ones too.
@@ -101,12 +113,27 @@ func (db *DB) ListKeys(ctx context.Context, organizationID int64) ([]auth.Key, e
 
 // RevokeKey ends a key. One that is revoked keeps its time.
 func (db *DB) RevokeKey(ctx context.Context, id uuid.UUID, at time.Time) error {
-	result := db.writing(ctx).Model(&keyRow{}).Where("id = ?", id).
-		UpdateColumn("revoked_at", gorm.Expr("COALESCE(revoked_at, ?)", utc(at)))
-	if result.Error == nil && result.RowsAffected == 0 {
-		return notFound("revoke key")
-	}
-	return classify("revoke key", result.Error)
+	return db.transact(ctx, "revoke key", func(tx *gorm.DB) error {
+		var row keyRow
+		if err := forUpdate(tx).Where("id = ?", id).Take(&row).Error; err != nil || row.RevokedAt != nil {
+			return err
+		}
+		if err := tx.Model(&keyRow{}).Where("id = ?", id).UpdateColumn("revoked_at", utc(at)).Error; err != nil {
+			return err
+		}
+		changes, err := changesOf(map[string]any{"revoked_at": nil}, map[string]any{"revoked_at": utc(at)})
+		if err != nil {
+			return err
+		}
+		entry := auditKey(row, batch.ActKeyRevoked)
+		entry.Changes = changes
+		return db.audit(ctx, tx, entry)
+	})
+}
+
+// auditKey is an entry about a key, which belongs to an organization.
+func auditKey(row keyRow, action batch.Action) batch.AuditEntry {
+	return batch.AuditEntry{OrganizationID: row.OrganizationID, SubjectID: row.ID, Action: action, Note: "Key " + row.Prefix + "… of user " + strconv.FormatInt(row.UserID, 10) + "."}
 }
 
 // TouchKey notes that the key was used, once a minute at most. A key that does not exist is nothing to note.

@@ -156,7 +156,16 @@ func (db *DB) UpdateRun(ctx context.Context, runID uuid.UUID, change func(*batch
 		after.CreatedAt, after.LastUpdatedAt = before.CreatedAt, db.instant()
 		row := runRowOf(after)
 		updated = runOf(row)
-		return tx.Select("*").Updates(&row).Error
+		if err := tx.Select("*").Updates(&row).Error; err != nil {
+			return err
+		}
+		if entry, audited := auditRun(batch.ActOf(ctx), before, updated); audited {
+			if err := db.audit(ctx, tx, entry); err != nil {
+				return err
+			}
+		}
+		db.tellOfRun(tx, before, updated)
+		return nil
 	})
 	if err != nil {
 		return batch.Run{}, err

@@ -35,7 +35,7 @@ func runAPI(ctx context.Context, c config) (err error) {
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
 	if c.SourceURL != "" {
-		source, err := service.OpenSource(c.SourceURL, service.ModelsAt(c.SourceTable))
+		source, err := service.OpenSource(c.SourceURL, p.Models)
 		if err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func runAPI(ctx context.Context, c config) (err error) {
 		Quotas: service.Quotas{
 			Backfills: c.BackfillsPerTeam, BackfillConcurrency: c.BackfillConcurrency, MostBackfillConcurrency: c.MostBackfillConcurrency,
 		},
-		CursorSecret: []byte(c.CursorKey), Registry: p.registry, TrustedProxies: c.TrustedProxies,
+		CursorSecret: []byte(c.CursorKey), Freshness: c.Freshness, TrustedProxies: c.TrustedProxies,
 		RateLimit:  api.RateLimit{PerMinute: c.RateLimit},
 		TemporalUI: api.TemporalUI{Base: c.TemporalUIURL, Namespace: c.TemporalNamespace},
 	})

@@ -3,10 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,13 +11,17 @@ import (
 	"tranche/storage"
 )
 
-// A config is what the process reads from its environment, once.
+// A config is what the process reads at its start, once.
 type config struct {
 	DatabaseURL             string
-	MasterKeys              []storage.MasterKey
+	KeyRing                 storage.KeyRing
+	KMSCommand              []string
 	CursorKey               string
 	TemporalAddress         string
 	TemporalNamespace       string
+	TemporalAPIKey          string
+	TemporalTLS             temporalTLS
+	TemporalCodecKeys       []storage.MasterKey
 	TemporalUIURL           string
 	SourceURL               string
 	SourceTable             string
@@ -36,6 +37,10 @@ type config struct {
 	BackfillConcurrency     int
 	MostBackfillConcurrency int
 	Concurrency             batch.Concurrency
+	Queues                  []string
+	Deployment              string
+	BuildID                 string
+	Versioning              string
 	WorkerSlots             int
 	BackfillSlots           int
 	MemoryMB                int
@@ -43,11 +48,13 @@ type config struct {
 	SettleDelaySub          time.Duration
 	CatchUp                 time.Duration
 	LogRetention            time.Duration
+	Freshness               batch.Freshness
+	AuditRetention          time.Duration
 	LogFormat               string
 	LogLevel                string
 }
 
-// A setting is one environment variable.
+// A setting is an environment variable, and a key of the settings file.
 type setting struct {
 	name     string
 	fallback string
@@ -56,15 +63,23 @@ type setting struct {
 	parse    func(c *config, value string) error
 }
 
-// settings is every variable that the service reads.
+// settings is everything that can be set. docs/configure.md lists them too, and a test compares.
 var settings = []setting{
+	{
+		settingsFile, "", "YAML file with settings; the environment goes before it", false,
+		func(*config, string) error { return nil },
+	},
 	{
 		"TRANCHE_DATABASE_URL", "", "PostgreSQL of the service, as a URL", true,
 		func(c *config, v string) error { c.DatabaseURL = v; return urlOf(v, "postgres", "postgresql") },
 	},
 	{
-		"TRANCHE_MASTER_KEYS", "", "keys that seal destination settings: id:base64 of 32 bytes, comma separated; the first one seals", true,
-		func(c *config, v string) (err error) { c.MasterKeys, err = storage.ParseMasterKeys(v); return err },
+		"TRANCHE_MASTER_KEYS", "", "keys that seal destination settings: id:base64 of 32 bytes, comma separated; the first one seals, all open", true,
+		func(c *config, v string) (err error) { c.KeyRing, err = storage.ParseKeyRing(v); return err },
+	},
+	{
+		"TRANCHE_KMS_COMMAND", "", "program that opens master keys of the form id:kms:base64: it gets the id as its last argument and the wrapped key on standard input, and prints the key, in base64", false,
+		func(c *config, v string) error { c.KMSCommand = strings.Fields(v); return notEmpty(v) },
 	},
 	{
 		"TRANCHE_CURSOR_KEY", "", "secret that signs page cursors, the same for all API processes", true,
@@ -79,6 +94,37 @@ var settings = []setting{
 		func(c *config, v string) error { c.TemporalNamespace = v; return notEmpty(v) },
 	},
 	{
+		"TRANCHE_TEMPORAL_API_KEY", "", "API key of Temporal Cloud; it implies TLS", true,
+		func(c *config, v string) error { c.TemporalAPIKey = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS", "auto", "on, off, or auto = on when an API key or one of the following settings asks for it", false,
+		func(c *config, v string) error { c.TemporalTLS.mode = v; return oneOf(v, tlsAuto, tlsOn, tlsOff) },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS_CA_FILE", "", "PEM file of the authorities that Temporal's certificate may come from; empty = the system's", false,
+		func(c *config, v string) error { c.TemporalTLS.authorities = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS_CERT_FILE", "", "PEM file of our certificate, for mTLS; read anew for each connection", false,
+		func(c *config, v string) error { c.TemporalTLS.certificate = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS_KEY_FILE", "", "PEM file of that certificate's key", false,
+		func(c *config, v string) error { c.TemporalTLS.key = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS_SERVER_NAME", "", "name that Temporal's certificate must have; empty = the host of the address", false,
+		func(c *config, v string) error { c.TemporalTLS.serverName = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_CODEC_KEYS", "", "keys that seal what goes into workflow histories, in the form of TRANCHE_MASTER_KEYS; empty = it is not sealed; the same for all processes", true,
+		func(c *config, v string) (err error) {
+			c.TemporalCodecKeys, err = storage.ParseMasterKeys(v)
+			return err
+		},
+	},
+	{
 		"TRANCHE_TEMPORAL_UI_URL", "", "base URL of Temporal's Web UI, for links in the API", false,
 		func(c *config, v string) error {
 			c.TemporalUIURL = strings.TrimSuffix(v, "/")
@@ -87,7 +133,7 @@ var settings = []setting{
 	},
 	{
 		"TRANCHE_SOURCE_URL", "", "database with the events, as a clickhouse:// or postgres:// URL (worker; api, for previews of backfills)", true,
-		func(c *config, v string) error { c.SourceURL = v; return urlOf(v, "postgres", "postgresql") },
+		func(c *config, v string) error { c.SourceURL = v; return sourceOf(v) },
 	},
 	{
 		"TRANCHE_SOURCE_TABLE", "events", "table with the events, optionally with its schema", false,
@@ -153,6 +199,22 @@ var settings = []setting{
 		func(c *config, v string) error { return number(&c.Concurrency.PerHost, v, 0, 10_000) },
 	},
 	{
+		"TRANCHE_TASK_QUEUES", "exports,backfills", "what a worker serves: exports = scheduled runs, backfills, or both", false,
+		func(c *config, v string) (err error) { c.Queues, err = taskQueues(v); return err },
+	},
+	{
+		"TRANCHE_BUILD_ID", "", "version of this worker for Temporal's worker versioning; empty = workers are not told apart", false,
+		func(c *config, v string) error { c.BuildID = v; return notEmpty(v) },
+	},
+	{
+		"TRANCHE_DEPLOYMENT", "tranche", "name that all versions of the workers share in Temporal", false,
+		func(c *config, v string) error { c.Deployment = v; return notEmpty(v) },
+	},
+	{
+		"TRANCHE_VERSIONING", "auto-upgrade", "auto-upgrade = runs move to the current version; pinned = they end on the version that began them", false,
+		func(c *config, v string) error { c.Versioning = v; return oneOf(v, autoUpgrade, pinned) },
+	},
+	{
 		"TRANCHE_WORKER_SLOTS", "20", "how many activities a worker runs at once for scheduled runs", false,
 		func(c *config, v string) error { return number(&c.WorkerSlots, v, 1, 1000) },
 	},
@@ -181,6 +243,14 @@ var settings = []setting{
 		func(c *config, v string) error { return duration(&c.LogRetention, v, time.Hour) },
 	},
 	{
+		"TRANCHE_FRESHNESS", "1.5", "how many intervals old the newest delivered rows of an export may become before metrics call it late; ten minutes more than one at least", false,
+		func(c *config, v string) error { return freshness(&c.Freshness, v) },
+	},
+	{
+		"TRANCHE_AUDIT_RETENTION", "0", "how long the audit log is kept; 0 = for ever", false,
+		func(c *config, v string) error { return duration(&c.AuditRetention, v, 0) },
+	},
+	{
 		"TRANCHE_LOG_FORMAT", "json", "json or text", false,
 		func(c *config, v string) error { c.LogFormat = v; return oneOf(v, "json", "text") },
 	},
@@ -193,93 +263,35 @@ var settings = []setting{
 // readConfig reads all settings and reports all problems at once. The required ones differ by command.
 func readConfig(getenv func(string) string, required ...string) (config, error) {
 	var c config
-	var problems []error
+	values, problems := valuesOf(getenv)
 	for _, s := range settings {
-		value := getenv(s.name)
-		if value == "" {
-			value = s.fallback
-		}
-		if value == "" {
+		v := values[s.name]
+		if v.text == "" {
 			continue
 		}
-		if err := s.parse(&c, value); err != nil {
+		if err := s.parse(&c, v.text); err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", s.name, err))
 		}
 	}
 	for _, name := range required {
-		if getenv(name) == "" {
+		if values[name].text == "" && !values[name].broken {
 			problems = append(problems, fmt.Errorf("%s: must be set", name))
 		}
+	}
+	if len(problems) == 0 {
+		problems = c.contradictions()
 	}
 	return c, errors.Join(problems...)
 }
 
-// Errors of settings never quote the value: it may be a secret.
-
-func notEmpty(v string) error {
-	if strings.TrimSpace(v) == "" {
-		return errors.New("must not be blank")
+// contradictions are settings that are right each by itself and wrong together.
+func (c config) contradictions() (problems []error) {
+	if c.BackfillConcurrency > c.MostBackfillConcurrency {
+		problems = append(problems, fmt.Errorf("TRANCHE_BACKFILL_CONCURRENCY: must not be above TRANCHE_BACKFILL_CONCURRENCY_MAX (%d)",
+			c.MostBackfillConcurrency))
 	}
-	return nil
-}
-
-func oneOf(v string, choices ...string) error {
-	for _, c := range choices {
-		if v == c {
-			return nil
-		}
+	if c.KeyRing.Wrapped() && c.kms() == nil {
+		problems = append(problems, errors.New("TRANCHE_KMS_COMMAND: must be set, since a master key is wrapped"))
 	}
-	return fmt.Errorf("must be one of %s", strings.Join(choices, ", "))
-}
-
-func urlOf(v string, schemes ...string) error {
-	u, err := url.Parse(v)
-	if err != nil || u.Host == "" {
-		return fmt.Errorf("must be a URL that begins with %s://", schemes[0])
-	}
-	if oneOf(u.Scheme, schemes...) != nil {
-		return fmt.Errorf("must be a URL that begins with %s://", strings.Join(schemes, ":// or "))
-	}
-	return nil
-}
-
-func hostPort(v string) error {
-	_, port, err := net.SplitHostPort(v)
-	if err != nil {
-		return errors.New("must be host:port")
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return errors.New("must end with a port number")
-	}
-	return nil
-}
-
-func number(into *int, v string, least, most int) error {
-	n, err := strconv.Atoi(v)
-	if err != nil || n < least || n > most {
-		return fmt.Errorf("must be a whole number from %d to %d", least, most)
-	}
-	*into = n
-	return nil
-}
-
-func duration(into *time.Duration, v string, least time.Duration) error {
-	d, err := time.ParseDuration(v)
-	if err != nil || d < least {
-		return fmt.Errorf("must be a duration such as 90s, 15m or 24h, at least %s", least)
-	}
-	*into = d
-	return nil
-}
-
-func prefixes(v string) ([]netip.Prefix, error) {
-	var all []netip.Prefix
-	for _, part := range strings.Split(v, ",") {
-		p, err := netip.ParsePrefix(strings.TrimSpace(part))
-		if err != nil {
-			return nil, errors.New("must be networks such as 10.0.0.0/8, comma separated")
-		}
-		all = append(all, p)
-	}
-	return all, nil
+	return append(problems, c.temporalContradictions()...)
 }

@@ -77,7 +77,7 @@ func createKey(cmd *cobra.Command, db *storage.DB, r keyRequest) error {
 	if err := db.EnsureProject(cmd.Context(), r.organization, r.project, r.user); err != nil {
 		return err
 	}
-	if err := db.CreateKey(cmd.Context(), key); err != nil {
+	if err := db.CreateKey(byOperator(cmd.Context()), key); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), secret)
@@ -146,7 +146,7 @@ func revokeKeyCommand(getenv func(string) string) *cobra.Command {
 }
 
 func revokeKey(cmd *cobra.Command, db *storage.DB, id uuid.UUID) error {
-	err := db.RevokeKey(cmd.Context(), id, time.Now().UTC())
+	err := db.RevokeKey(byOperator(cmd.Context()), id, time.Now().UTC())
 	if errors.Is(err, batch.ErrNotFound) {
 		return fmt.Errorf("there is no key with the id %s", id)
 	}

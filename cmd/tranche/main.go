@@ -1,6 +1,6 @@
 // Command tranche is the service: an API that records batch exports, and workers that deliver them.
 //
-// Everything is configured by environment variables that begin with TRANCHE_; "tranche config" lists them.
+// Everything is configured by environment variables that begin with TRANCHE_, or by a YAML file; "tranche config" lists them.
 package main
 
 import (
@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"tranche/internal/cli"
 )
 
 // version is set by the linker.
@@ -21,8 +23,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "tranche:", err)
-		os.Exit(1)
+		fmt.Fprintln(os.Stderr, "tranche:", cli.Explain(err))
+		os.Exit(cli.ExitCode(err))
 	}
 }
 
@@ -37,8 +39,26 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	}
 	root.SetArgs(args)
 	root.SetOut(out)
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(apiCommand(getenv), workerCommand(getenv), migrateCommand(getenv), keysCommand(getenv),
-		configCommand(getenv), healthCommand(getenv))
+	getenv = withConfigFlag(root, getenv)
+	root.AddCommand(apiCommand(getenv), workerCommand(getenv), migrateCommand(getenv), keysCommand(getenv))
+	root.AddCommand(configCommand(getenv))
+	root.AddCommand(healthCommand(getenv))
+	root.AddCommand(versionCommand())
+	root.AddCommand(secretsCommand(getenv))
+	root.AddCommand(deploymentCommand(getenv))
+	root.AddCommand(doctorCommand(getenv))
+	root.AddCommand(clientCommands(getenv)...)
 	return root.ExecuteContext(ctx)
+}
+
+// withConfigFlag adds --config, which goes before the environment.
+func withConfigFlag(root *cobra.Command, getenv func(string) string) func(string) string {
+	var path string
+	root.PersistentFlags().StringVar(&path, "config", "", "YAML file with settings; "+settingsFile+" in the environment")
+	return func(name string) string {
+		if name == settingsFile && path != "" {
+			return path
+		}
+		return getenv(name)
+	}
 }

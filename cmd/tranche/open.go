@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
+	"tranche/internal/safenet"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
 	"tranche/storage"
@@ -19,8 +19,7 @@ import (
 // A process is what api and worker have in common, open.
 type process struct {
 	service.Parts
-	config   config
-	registry *prometheus.Registry
+	config config
 }
 
 // openTimeout bounds the start of a process.
@@ -54,25 +53,36 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	if !status.Current() {
 		return nil, fmt.Errorf("the database is at migration %d and this binary needs %d: run \"tranche migrate up\"", status.Database, status.Binary)
 	}
-	temporal, err := client.DialContext(ctx, client.Options{
-		HostPort: c.TemporalAddress, Namespace: c.TemporalNamespace, Logger: telemetry.NewTemporalLogger(log),
-	})
+	if err := db.CheckKeys(ctx); err != nil {
+		return nil, err
+	}
+	options, err := c.temporalOptions(log)
+	if err != nil {
+		return nil, err
+	}
+	registry := telemetry.NewRegistry()
+	options.MetricsHandler = service.TemporalMetrics(registry)
+	temporal, err := client.DialContext(ctx, options)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", c.TemporalAddress, err)
 	}
 	if err := workflows.EnsureSearchAttributes(ctx, temporal, c.TemporalNamespace); err != nil {
 		log.Warn("The search attributes of the namespace could not be checked; register them with the temporal command line.", zap.Error(err))
 	}
-	registry := telemetry.NewRegistry()
 	metrics := telemetry.NewMetrics(registry)
-	return &process{config: c, registry: registry, Parts: service.Parts{
-		DB: db, Temporal: temporal, Plugins: known, Metrics: metrics,
-		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp,
+	return &process{config: c, Parts: service.Parts{
+		DB: db, Temporal: temporal, Plugins: known, Models: service.ModelsAt(c.SourceTable), Metrics: metrics,
+		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp, Converter: options.DataConverter,
+		Namespace: c.TemporalNamespace, Registry: registry, Guard: safenet.Guard{Allow: c.AllowedNetworks},
 	}}, nil
 }
 
 func openDatabase(ctx context.Context, c config) (*storage.DB, error) {
-	sealer, err := storage.NewSealer(c.MasterKeys...)
+	keys, err := c.KeyRing.Open(ctx, c.kms())
+	if err != nil {
+		return nil, fmt.Errorf("TRANCHE_MASTER_KEYS: %w", err)
+	}
+	sealer, err := storage.NewSealer(keys...)
 	if err != nil {
 		return nil, fmt.Errorf("TRANCHE_MASTER_KEYS: %w", err)
 	}

@@ -1,83 +1,105 @@
 package main
 
 import (
-	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
+	"io"
+	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
+
+	"tranche/internal/secret"
+)
+
+// The forms in which the settings are listed.
+const (
+	asTable    = "table"
+	asJSON     = "json"
+	asMarkdown = "markdown"
 )
 
 func configCommand(getenv func(string) string) *cobra.Command {
-	return &cobra.Command{
-		Use: "config", Short: "List every setting: name, value, default, meaning", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tVALUE\tDEFAULT\tMEANING")
-			for _, s := range settings {
-				value := getenv(s.name)
-				if s.secret && value != "" {
-					value = "***"
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.name, value, s.fallback, s.meaning)
-			}
-			if err := w.Flush(); err != nil {
-				return err
-			}
-			_, err := readConfig(getenv)
-			return err
-		},
-	}
-}
-
-// healthTimeout bounds a health check from outside, as container engines run it.
-const healthTimeout = 3 * time.Second
-
-func healthCommand(getenv func(string) string) *cobra.Command {
-	var worker bool
+	var form string
 	cmd := &cobra.Command{
-		Use: "health", Short: "Ask the process on this machine whether it is ready; exit 1 if not", Args: cobra.NoArgs,
+		Use: "config", Short: "List every setting: value, where it comes from, default, meaning; exit 1 if one is wrong", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := readConfig(getenv)
+			values, _ := valuesOf(getenv) // readConfig reports what is wrong with them
+			var err error
+			switch form {
+			case asTable:
+				err = printSettings(cmd.OutOrStdout(), values)
+			case asJSON:
+				err = encodeSettings(cmd.OutOrStdout(), values)
+			case asMarkdown:
+				return describeSettings(cmd.OutOrStdout())
+			default:
+				return fmt.Errorf("--output must be one of %s, %s, %s", asTable, asJSON, asMarkdown)
+			}
 			if err != nil {
 				return err
 			}
-			address := c.Listen
-			if worker {
-				address = c.MetricsListen
-			}
-			return checkHealth(cmd.Context(), address)
+			_, err = readConfig(getenv)
+			return err
 		},
 	}
-	cmd.Flags().BoolVar(&worker, "worker", false, "ask the worker, not the API")
+	cmd.Flags().StringVarP(&form, "output", "o", asTable, "table, json, or markdown (names, defaults and meanings only)")
 	return cmd
 }
 
-func checkHealth(ctx context.Context, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
-	defer cancel()
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return err
+// shown is a value as people may see it.
+func (s setting) shown(v value) string {
+	if s.secret && v.text != "" {
+		return secret.Redacted
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
+	return v.text
+}
+
+func printSettings(out io.Writer, values map[string]value) error {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tVALUE\tFROM\tDEFAULT\tMEANING")
+	for _, s := range settings {
+		v := values[s.name]
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", s.name, s.shown(v), v.origin, s.fallback, s.meaning)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
-	if err != nil {
-		return err
+	return w.Flush()
+}
+
+func encodeSettings(out io.Writer, values map[string]value) error {
+	type shown struct {
+		Name    string `json:"name"`
+		Key     string `json:"key"`
+		Value   string `json:"value"`
+		From    string `json:"from"`
+		Default string `json:"default"`
+		Meaning string `json:"meaning"`
+		Secret  bool   `json:"secret"`
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return errors.New("the process does not answer")
+	all := make([]shown, len(settings))
+	for i, s := range settings {
+		v := values[s.name]
+		all[i] = shown{s.name, keyOf(s.name), s.shown(v), v.origin, s.fallback, s.meaning, s.secret}
 	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("the process is not ready: %s", response.Status)
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(all)
+}
+
+// describeSettings prints the table of docs/configure.md.
+func describeSettings(out io.Writer) error {
+	var text strings.Builder
+	text.WriteString("| setting | default | meaning |\n|---|---|---|\n")
+	for _, s := range settings {
+		fallback, mark := "", ""
+		if s.fallback != "" {
+			fallback = "`" + s.fallback + "`"
+		}
+		if s.secret {
+			mark = " 🔒"
+		}
+		fmt.Fprintf(&text, "| `%s`%s | %s | %s |\n", s.name, mark, fallback, strings.ReplaceAll(s.meaning, "|", "\\|"))
 	}
-	return nil
+	_, err := io.WriteString(out, text.String())
+	return err
 }

@@ -13,6 +13,8 @@ import (
 	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/s3"
+	"tranche/internal/doctest"
+	"tranche/internal/miniotest"
 )
 
 // newHumbleScene is an export whose credentials may do some actions below the prefix and nothing else. It also shows
@@ -20,13 +22,54 @@ import (
 func newHumbleScene(t *testing.T, actions ...string) *scene {
 	t.Helper()
 	b := server.Bucket(t)
-	session := server.Session(t, fmt.Sprintf(`{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["%s"], "Resource": ["arn:aws:s3:::%s/exports/*"]}]}`,
+	return newSceneUnder(t, b, fmt.Sprintf(`{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["%s"], "Resource": ["arn:aws:s3:::%s/exports/*"]}]}`,
 		strings.Join(actions, `", "`), b.Name))
+}
+
+// newSceneUnder is an export whose credentials may do what a policy says.
+func newSceneUnder(t *testing.T, b miniotest.Bucket, policy string) *scene {
+	t.Helper()
+	session := server.Session(t, policy)
 	config := with(settings(b), map[string]any{"endpoint_url": b.Endpoint, "aws_access_key_id": nil, "aws_secret_access_key": nil})
 	return newScene(t, b, config, s3.Server{
 		Lend:        true,
 		Credentials: credentials.NewStaticCredentialsProvider(session.AccessKeyID, session.SecretAccessKey, session.SessionToken),
 	}, s3.Fake{})
+}
+
+// TestThePolicyOfTheDocumentationSuffices does with the very policy of the page all that an export does.
+func TestThePolicyOfTheDocumentationSuffices(t *testing.T) {
+	t.Parallel()
+	b := server.Bucket(t)
+	const place = "my-bucket/my/prefix"
+	policy := doctest.Read(t, "docs/destinations/s3.md").Block(t, "policy").Text
+	require.Equal(t, 1, strings.Count(policy, place))
+	s := newSceneUnder(t, b, strings.ReplaceAll(policy, place, b.Name+"/exports"))
+	d := s.open()
+	for _, c := range d.Checks() {
+		err := c.Run(t.Context())
+		if err != nil {
+			require.ErrorAs(t, err, new(*destinations.SkippedError), c.Name)
+			require.Contains(t, err.Error(), "No KMS encryption is configured")
+		}
+	}
+	receipt, err := s.stage(d, 1, 1)
+	require.NoError(t, err)
+	first, err := s.commit(d, receipt)
+	require.NoError(t, err)
+	require.Empty(t, first.Warnings)
+	previous := &batch.Delivery{RunID: s.run.ID, Generation: 1, Manifest: first.Manifest, Objects: first.Objects}
+	s.run.ID = uuid.New()
+	receipt, err = s.stage(d, 1, 1)
+	require.NoError(t, err)
+	again, err := d.Commit(t.Context(), s.run, []destinations.Receipt{receipt}, previous)
+	require.NoError(t, err)
+	require.Empty(t, again.Warnings)
+	previous = &batch.Delivery{RunID: s.run.ID, Generation: 1, Manifest: again.Manifest, Objects: again.Objects}
+	empty, err := d.Commit(t.Context(), s.newRun(), nil, previous)
+	require.NoError(t, err)
+	require.Empty(t, empty.Warnings)
+	s.sees()
 }
 
 const (

@@ -60,7 +60,7 @@ func startLongBackfill(t *testing.T, hours int, order batch.BackfillOrder) *long
 	w.RegisterWorkflow(workflows.Backfill)
 	w.RegisterWorkflowWithOptions(l.run, workflow.RegisterOptions{Name: "ExportInterval"})
 	w.RegisterActivity(&activities.Activities{
-		Store: l.db, Source: oneRow{at: start}, Plugins: destinations.NewRegistry(), Executions: flows, Logs: nothing{},
+		Store: l.db, Source: oneRow{at: start}, Models: query.PostHog(), Plugins: destinations.NewRegistry(), Executions: flows, Logs: nothing{},
 		Log: zap.NewNop(), Limits: activities.Embedded(), Now: time.Now,
 	})
 	require.NoError(t, w.Start())

@@ -166,12 +166,12 @@ func (h *harness) startAPI() {
 	registry := prometheus.NewRegistry()
 	metrics := telemetry.NewMetrics(registry)
 	parts := service.Parts{
-		DB: h.db, Temporal: h.client, Metrics: metrics, RunLog: telemetry.NewRunLog(h.db, metrics, zap.NewNop()), Log: zap.NewNop(),
+		DB: h.db, Temporal: h.client, Metrics: metrics, RunLog: telemetry.NewRunLog(h.db, metrics, zap.NewNop()), Log: zap.NewNop(), Registry: registry,
 		Plugins: destinations.NewRegistry(memory.Plugin(memory.Client{URL: h.control.URL + "/op", Worker: "api"})),
 	}
 	server, err := parts.API(service.APIOptions{
 		Quotas:       service.Quotas{Backfills: 5, BackfillConcurrency: 3},
-		CursorSecret: []byte("the cursors of the model"), Registry: registry,
+		CursorSecret: []byte("the cursors of the model"),
 	})
 	require.NoError(h.tb, err)
 	h.api = httptest.NewServer(server.Handler())

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
@@ -28,6 +29,7 @@ import (
 	"tranche/internal/safenet"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
+	"tranche/query"
 	"tranche/sources"
 	"tranche/storage"
 	"tranche/storage/sqlite"
@@ -122,7 +124,9 @@ type Stack struct {
 	temporal *temporal.Server
 	client   client.Client
 	db       *storage.DB
+	models   query.Catalog
 	source   sources.Source
+	registry *prometheus.Registry
 	runLog   *telemetry.RunLog
 	worker   *service.Worker
 	server   *http.Server
@@ -131,7 +135,7 @@ type Stack struct {
 
 // Start starts the stack and returns when it is ready. What was started is stopped again when it fails.
 func Start(ctx context.Context, o Options) (_ *Stack, err error) {
-	s := &Stack{options: o, served: make(chan error, 1)}
+	s := &Stack{options: o, registry: telemetry.NewRegistry(), served: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -178,8 +182,10 @@ func (s *Stack) openStores(ctx context.Context) (err error) {
 
 // openSource opens what runs read.
 func (s *Stack) openSource(ctx context.Context) (err error) {
+	s.models = query.PostHog()
 	if s.options.SourceURL != "" {
-		s.source, err = service.OpenSource(s.options.SourceURL, service.ModelsAt(s.options.SourceTable))
+		s.models = service.ModelsAt(s.options.SourceTable)
+		s.source, err = service.OpenSource(s.options.SourceURL, s.models)
 		return err
 	}
 	events, err := duckdb.Open(ctx, filepath.Join(s.dir.path, "events.duckdb"), duckdb.Options{})
@@ -221,18 +227,19 @@ func (s *Stack) openTemporal(ctx context.Context) (err error) {
 	}
 	s.client, err = client.DialContext(ctx, client.Options{
 		HostPort: s.temporal.HostPort(), Logger: telemetry.NewTemporalLogger(s.options.Log),
+		MetricsHandler: service.TemporalMetrics(s.registry),
 	})
 	return err
 }
 
 // serve starts the worker and the API.
 func (s *Stack) serve() (err error) {
-	registry := telemetry.NewRegistry()
-	metrics := telemetry.NewMetrics(registry)
+	metrics := telemetry.NewMetrics(s.registry)
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
 	parts := service.Parts{
-		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log,
-		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp,
+		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log, Models: s.models,
+		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp, Registry: s.registry,
+		Guard: safenet.Guard{Allow: safenet.Loopback()}, // receivers of notifications may run on the machine itself
 	}
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{
@@ -246,8 +253,8 @@ func (s *Stack) serve() (err error) {
 		Quotas: service.Quotas{
 			Backfills: backfillsPerTeam, BackfillConcurrency: backfillConcurrency, MostBackfillConcurrency: mostBackfillConcurrency,
 		},
-		CursorSecret: s.dir.secret, Registry: registry,
-		TemporalUI: api.TemporalUI{Base: s.UIURL(), Namespace: client.DefaultNamespace},
+		CursorSecret: s.dir.secret,
+		TemporalUI:   api.TemporalUI{Base: s.UIURL(), Namespace: client.DefaultNamespace},
 	})
 	if err != nil {
 		return err

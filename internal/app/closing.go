@@ -39,7 +39,7 @@ func (p *pass) backfill(ctx context.Context, b batch.Backfill) error {
 		ExecutionTimedOut: batch.BackfillTimedOut,
 	}[execution]
 	changed := false
-	_, err = p.Store.UpdateBackfill(ctx, b.ID, func(b *batch.Backfill) error {
+	_, err = p.Store.UpdateBackfill(batch.WithAct(ctx, closing(execution, batch.ActBackfillClosed)), b.ID, func(b *batch.Backfill) error {
 		if changed = !b.Status.Final(); !changed {
 			return batch.ErrUnchanged
 		}
@@ -51,6 +51,15 @@ func (p *pass) backfill(ctx context.Context, b batch.Backfill) error {
 		p.mended(RepairEndedBackfill, b.ExportID)
 	}
 	return err
+}
+
+// closing is the act of recording how a workflow ended that could not do so itself: somebody in Temporal had ended it, or
+// it is a repair.
+func closing(execution Execution, action batch.Action) batch.Act {
+	if execution == ExecutionCancelled || execution == ExecutionTerminated {
+		return batch.Act{Actor: batch.Actor{Kind: batch.ActorTemporal}, Action: action, Note: "The workflow was ended in Temporal."}
+	}
+	return batch.Act{Actor: batch.Actor{Kind: batch.ActorSystem}, Action: action, Note: "The workflow was over, or gone, without having recorded a result."}
 }
 
 // runs closes runs whose workflow is over or gone, and shows on the others when a worker did not answer.
@@ -75,7 +84,7 @@ func (p *pass) run(ctx context.Context, run batch.Run) error {
 	}
 	mine := delivered != nil && delivered.RunID == run.ID
 	changed := false
-	run, err = p.Store.UpdateRun(ctx, run.ID, func(run *batch.Run) error {
+	run, err = p.Store.UpdateRun(batch.WithAct(ctx, closing(execution, batch.ActRunClosed)), run.ID, func(run *batch.Run) error {
 		if changed = !run.Status.Final(); !changed {
 			return batch.ErrUnchanged
 		}

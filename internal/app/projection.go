@@ -119,6 +119,7 @@ func (p *pass) inspect(ctx context.Context, e batch.Export) error {
 // copyPause makes what somebody did in Temporal the export's state. It is the one change that is copied back.
 func (p *pass) copyPause(ctx context.Context, e batch.Export, paused bool) error {
 	seen, copied := e.Revision, false
+	ctx = batch.WithAct(ctx, batch.Act{Actor: batch.Actor{Kind: batch.ActorTemporal}, Note: "Copied from the schedule in Temporal."})
 	e, err := p.Store.UpdateExport(ctx, e.TeamID, e.ID, func(e *batch.Export) error {
 		if copied = e.Revision == seen && e.Paused != paused; !copied {
 			return batch.ErrUnchanged

@@ -46,6 +46,9 @@ type ReconcilerStore interface {
 	OpenRuns(ctx context.Context, after uuid.UUID, limit int) ([]batch.Run, error)
 	UpdateRun(ctx context.Context, id uuid.UUID, change func(*batch.Run) error) (batch.Run, error)
 	Delivery(ctx context.Context, exportID uuid.UUID, i batch.Interval) (*batch.Delivery, error)
+
+	// AppendAudit writes an entry into the audit log; without a team it is that of the export.
+	AppendAudit(ctx context.Context, e batch.AuditEntry) error
 }
 
 // ReconcilerWorkflows is what the Reconciler needs of Temporal.
@@ -94,6 +97,12 @@ const (
 	RepairMissedInterval   Repair = "interval_missed"   // it was due before the catch-up window
 )
 
+// RepairKinds are all kinds.
+var RepairKinds = []Repair{
+	RepairMissingSchedule, RepairStaleSchedule, RepairDriftedSchedule, RepairOrphanedSchedule, RepairPause, RepairBackfill,
+	RepairEndedBackfill, RepairEndedRun, RepairInterval, RepairMissedInterval,
+}
+
 // RepairMetrics counts repairs.
 type RepairMetrics interface {
 	Repaired(kind string)
@@ -125,11 +134,12 @@ const reconcilePage = 500
 
 // Reconcile makes one pass. A part that fails does not keep the others from being done.
 func (r *Reconciler) Reconcile(ctx context.Context) (Repairs, error) {
-	p := pass{Reconciler: r, done: Repairs{}}
+	p := pass{Reconciler: r, done: Repairs{}, told: map[told]int{}}
 	var failures []error
 	for _, part := range []func(context.Context) error{p.staleSchedules, p.schedules, p.backfills, p.runs, p.dueIntervals} {
 		failures = append(failures, part(ctx))
 	}
+	failures = append(failures, p.audit(ctx))
 	return p.done, errors.Join(failures...)
 }
 
@@ -137,11 +147,16 @@ func (r *Reconciler) Reconcile(ctx context.Context) (Repairs, error) {
 type pass struct {
 	*Reconciler
 	done Repairs
+	// told counts the repairs that the audit log is told of.
+	told map[told]int
 }
 
 // mended says what was repaired.
 func (p *pass) mended(kind Repair, exportID uuid.UUID, fields ...zap.Field) {
 	p.done[kind]++
+	if action, ok := repairActions[kind]; ok {
+		p.told[told{action, exportID}]++
+	}
 	p.Metrics.Repaired(string(kind))
 	p.Log.Warn("The reconciler mended what had come apart.",
 		append(fields, zap.String("repair", string(kind)), zap.Stringer("batch_export_id", exportID))...)
