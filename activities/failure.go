@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"tranche/batch"
+	"tranche/internal/telemetry"
 )
 
 // guard runs one try of an activity of a run: it beats while work runs, records a failure on the run where users look,
@@ -66,7 +67,7 @@ func (a *Activities) record(ctx context.Context, runID uuid.UUID, err error) (ho
 	defer cancel()
 	info := activity.GetInfo(ctx)
 	code, message := batch.CodeOf(err), batch.MessageOf(err)
-	a.Log.Warn("An activity failed.", zap.String("activity", info.ActivityType.Name), zap.Stringer("run_id", runID),
+	a.Log.Warn("An activity failed.", telemetry.TraceID(ctx), zap.String("activity", info.ActivityType.Name), zap.Stringer("run_id", runID),
 		zap.Int32("attempt", info.Attempt), zap.String("code", string(code)), zap.Error(err))
 	var next *time.Time
 	if code.Retryable() {

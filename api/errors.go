@@ -16,6 +16,7 @@ import (
 
 	"tranche/batch"
 	"tranche/internal/app"
+	"tranche/internal/telemetry"
 )
 
 // The types of errors in the envelope.
@@ -160,7 +161,7 @@ func (s *Server) writeError(c *gin.Context, err error) {
 		if errors.Is(err, context.Canceled) {
 			level = zap.DebugLevel // the client went away
 		}
-		s.Log.Log(level, "A request could not be answered.", zap.String("request_id", c.GetString(requestIDKey)),
+		s.Log.Log(level, "A request could not be answered.", zap.String("request_id", c.GetString(requestIDKey)), telemetry.TraceID(c.Request.Context()),
 			zap.String("route", routeOf(c)), zap.Error(err))
 	}
 	if r.challenge {

@@ -10,7 +10,12 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
+
+	"tranche/internal/telemetry"
 )
 
 const (
@@ -30,7 +35,9 @@ func (s *Server) observe(c *gin.Context) {
 	}
 	c.Set(requestIDKey, id)
 	c.Header(requestIDHeader, id)
+	end := s.trace(c, id)
 	c.Next()
+	end()
 
 	took, route := time.Since(start), routeOf(c)
 	method := methodLabel(c.Request.Method)
@@ -40,8 +47,29 @@ func (s *Server) observe(c *gin.Context) {
 		level = zap.DebugLevel // probes and scrapes
 	}
 	s.Log.Log(level, "Answered a request.",
-		zap.String("request_id", id), zap.String("method", method), zap.String("route", route),
+		zap.String("request_id", id), telemetry.TraceID(c.Request.Context()), zap.String("method", method), zap.String("route", route),
 		zap.Int("status", c.Writer.Status()), zap.Float64("ms", float64(took.Microseconds())/1000))
+}
+
+// trace makes the request a span, in the client's trace if it sent one. What the request starts belongs to it: workflows,
+// their activities, their calls of sources and destinations. Probes and scrapes are none.
+func (s *Server) trace(c *gin.Context, id string) (end func()) {
+	if !s.Tracing.On() || c.Param("project_id") == "" {
+		return func() {}
+	}
+	method, route := methodLabel(c.Request.Method), routeOf(c)
+	ctx, span := s.Tracing.Tracer().Start(telemetry.WithTraceOf(c.Request.Context(), c.Request.Header), method+" "+route,
+		trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+			attribute.String("http.request.method", method), attribute.String("http.route", route), attribute.String("tranche.request_id", id)))
+	c.Request = c.Request.WithContext(ctx)
+	return func() {
+		status := c.Writer.Status()
+		span.SetAttributes(attribute.Int("http.response.status_code", status))
+		if status >= http.StatusInternalServerError {
+			span.SetStatus(codes.Error, "")
+		}
+		span.End()
+	}
 }
 
 // recover answers 500 after a panic.

@@ -24,8 +24,8 @@ type process struct {
 // openTimeout bounds the start of a process.
 const openTimeout = 30 * time.Second
 
-// open connects to the database and to Temporal. It refuses a database whose migrations are not those of this binary.
-func open(ctx context.Context, c config) (_ *process, err error) {
+// open connects to the database and to Temporal for a process of that name. It refuses a database whose migrations are not those of this binary.
+func open(ctx context.Context, c config, name string) (_ *process, err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	log, err := telemetry.NewLogger(c.LogFormat == "json", c.LogLevel)
@@ -52,10 +52,16 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	if !status.Current() {
 		return nil, fmt.Errorf("the database is at migration %d and this binary needs %d: run \"tranche migrate up\"", status.Database, status.Binary)
 	}
+	tracing, err := telemetry.NewTracing(ctx, telemetry.TraceOptions{
+		Endpoint: c.TracesEndpoint, Ratio: c.TracesRatio, Process: name, Version: version, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
 	registry := telemetry.NewRegistry()
 	temporal, err := client.DialContext(ctx, client.Options{
 		HostPort: c.TemporalAddress, Namespace: c.TemporalNamespace, Logger: telemetry.NewTemporalLogger(log),
-		MetricsHandler: service.TemporalMetrics(registry),
+		MetricsHandler: service.TemporalMetrics(registry), Interceptors: service.TraceInterceptors(tracing),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", c.TemporalAddress, err)
@@ -67,7 +73,7 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	return &process{config: c, Parts: service.Parts{
 		DB: db, Temporal: temporal, Plugins: known, Metrics: metrics,
 		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp,
-		Namespace: c.TemporalNamespace, Registry: registry,
+		Namespace: c.TemporalNamespace, Registry: registry, Tracing: tracing,
 	}}, nil
 }
 
@@ -92,5 +98,5 @@ func (p *process) close() error {
 	defer cancel()
 	err := p.RunLog.Close(ctx)
 	p.Temporal.Close()
-	return errors.Join(err, p.DB.Close())
+	return errors.Join(err, p.Tracing.Stop(ctx), p.DB.Close())
 }

@@ -32,6 +32,8 @@ type Parts struct {
 	Namespace string
 	// Registry is where the parts register what they measure; nil = nowhere.
 	Registry *prometheus.Registry
+	// Tracing makes traces; nil = none.
+	Tracing *telemetry.Tracing
 }
 
 // store is the database, which knows what of a definition is secret.
