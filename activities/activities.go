@@ -22,9 +22,11 @@ import (
 type Activities struct {
 	Store      Store
 	Source     sources.Source
+	Models     query.Catalog
 	Plugins    *destinations.Registry
 	Executions Executions
 	Failing    Failing
+	Notifier   Notifier // nil = nobody is told of anything
 	Logs       Logger
 	Metrics    Metrics
 	Log        *zap.Logger
@@ -85,6 +87,9 @@ type Store interface {
 	KeepPermit(ctx context.Context, runID uuid.UUID, ttl time.Duration) error
 	ReleasePermit(ctx context.Context, runID uuid.UUID) error
 
+	// RecordColumns keeps which columns a completed run delivered.
+	RecordColumns(ctx context.Context, r batch.Run, columns []string) error
+
 	BackfillByID(ctx context.Context, id uuid.UUID) (batch.Backfill, error)
 	UpdateBackfill(ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error) (batch.Backfill, error)
 	// BackfillRecords sums the rows of the backfill's completed runs.
@@ -107,6 +112,11 @@ type Executions interface {
 // Failing pauses exports that fail too often.
 type Failing interface {
 	PauseFailing(ctx context.Context, exportID uuid.UUID) (paused bool, err error)
+}
+
+// A Notifier sends the notifications that were written with what they tell of. It never fails.
+type Notifier interface {
+	Dispatch(ctx context.Context, exportID uuid.UUID)
 }
 
 // A Logger writes lines that the customer sees.
@@ -181,14 +191,32 @@ func work(f batch.Frequency) time.Duration {
 
 // A delivery is what a run works with: its row, the definition behind it and the query of its interval.
 type delivery struct {
-	run    batch.Run
-	export batch.Export
-	plugin destinations.Plugin
-	query  query.Query
+	run       batch.Run
+	export    batch.Export
+	plugin    destinations.Plugin
+	selection query.Selection
+	query     query.Query
 }
 
-// load reads from the database the definition with which a run began: later changes are for later runs.
+// load reads from the database the definition with which a run began, and makes the query of its interval: filters and
+// queries of the customer's are parsed anew.
 func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error) {
+	d, err := a.definition(ctx, runID)
+	if err != nil {
+		return delivery{}, err
+	}
+	if d.selection, err = a.Models.Select(d.export); err != nil {
+		return delivery{}, query.Sendable(err)
+	}
+	d.query = a.Plugins.Rows(d.export, d.selection, d.run.Interval)
+	if !d.selection.Custom() {
+		d.query.Columns, err = d.plugin.Columns(d.export.Destination.Config, d.selection.Model)
+	}
+	return d, err
+}
+
+// definition reads the definition with which a run began: later changes are for later runs.
+func (a *Activities) definition(ctx context.Context, runID uuid.UUID) (delivery, error) {
 	r, err := a.Store.RunByID(ctx, runID)
 	if err != nil {
 		return delivery{}, err
@@ -201,13 +229,7 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 	if !ok {
 		return delivery{}, batch.Errorf(batch.CodeDestinationClosed, nil, "this server has no destination of type %q", e.Destination.Type)
 	}
-	columns, err := plugin.Columns(e.Destination.Config, e.Model)
-	if err != nil {
-		return delivery{}, err
-	}
-	rows := a.Plugins.Rows(e, r.Interval)
-	rows.Columns = columns
-	return delivery{run: r, export: e, plugin: plugin, query: rows}, nil
+	return delivery{run: r, export: e, plugin: plugin}, nil
 }
 
 // open connects to the run's destination.
@@ -220,6 +242,7 @@ func (d delivery) target(generation int, token int64) destinations.Run {
 	return destinations.Run{
 		ID: d.run.ID, ExportID: d.export.ID, TeamID: d.export.TeamID, Model: d.export.Model,
 		Interval: d.run.Interval, Generation: generation, Token: token,
+		Custom: d.selection.Custom(), Merge: d.selection.Merge, Key: d.selection.Key, Version: d.selection.Version, Clock: d.selection.Clock,
 	}
 }
 

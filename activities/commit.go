@@ -57,7 +57,7 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 	if err != nil {
 		return Committed{}, err
 	}
-	defer a.close(destination, d.run)
+	defer a.close(ctx, destination)
 
 	token, err := a.Store.AcquireLease(ctx, d.export.ID, d.run.Interval, d.run.ID, a.Limits.Heartbeat)
 	if err != nil {
@@ -76,6 +76,10 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 func (a *Activities) publish(
 	ctx context.Context, d delivery, destination destinations.Destination, receipts []destinations.Receipt, generation int, token int64,
 ) (Committed, error) {
+	// Who is refused must not fence others before: what they had staged, nobody would deliver.
+	if err := a.refuseOverlap(ctx, d); err != nil {
+		return Committed{}, err
+	}
 	if err := a.fence(ctx, d, destination, token, generation); err != nil {
 		return Committed{}, err
 	}
@@ -218,7 +222,7 @@ func (a *Activities) abortAt(ctx context.Context, exportID uuid.UUID, revision i
 	if err != nil {
 		return err
 	}
-	defer a.close(destination, batch.Run{})
+	defer a.close(ctx, destination)
 	return a.abort(ctx, destination, entries)
 }
 
@@ -266,8 +270,7 @@ func (a *Activities) settle(
 		err = a.abort(ctx, destination, refs)
 	}
 	if err != nil { // the rows are delivered: this must not fail the run
-		a.Log.Warn("The staging place of a delivered run is still there; the sweep tries again.",
-			zap.Stringer("run_id", d.run.ID), zap.Error(err))
+		a.log(ctx).Warn("The staging place of a delivered run is still there; the sweep tries again.", zap.Error(err))
 	}
 	return committedOf(&delivery), nil
 }
@@ -299,7 +302,7 @@ func (a *Activities) keepLease(ctx context.Context, d delivery, token int64) (le
 				return
 			}
 			if err != nil && leased.Err() == nil {
-				a.Log.Warn("A lease could not be renewed; trying again.", zap.Stringer("run_id", d.run.ID), zap.Error(err))
+				a.log(ctx).Warn("A lease could not be renewed; trying again.", zap.Error(err))
 			}
 		}
 	}()
@@ -311,7 +314,7 @@ func (a *Activities) keepLease(ctx context.Context, d delivery, token int64) (le
 			return
 		}
 		if err := a.Store.ReleaseLease(context.WithoutCancel(leased), d.export.ID, d.run.Interval, token); err != nil {
-			a.Log.Warn("A lease could not be released; it expires.", zap.Stringer("run_id", d.run.ID), zap.Error(err))
+			a.log(ctx).Warn("A lease could not be released; it expires.", zap.Error(err))
 		}
 	}
 }

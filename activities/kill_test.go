@@ -136,8 +136,8 @@ func (s *steppedStore) RecordDelivery(ctx context.Context, d batch.Delivery) err
 func workerOn(db *storage.DB, at func(step string) error) *worker {
 	w := &worker{activities: &activities.Activities{
 		Store: &steppedStore{Store: db, at: at}, Source: bulk{}, Logs: &lines{}, Metrics: noMetrics{}, Log: zap.NewNop(), Now: time.Now,
-		Plugins: destinations.NewRegistry(s3.Plugins(s3.Server{})...),
-		Limits:  activities.Limits{Heartbeat: heartbeat, Short: 20 * time.Second, Parallel: 1},
+		Models: query.PostHog(), Plugins: destinations.NewRegistry(s3.Plugins(s3.Server{})...),
+		Limits: activities.Limits{Heartbeat: heartbeat, Short: 20 * time.Second, Parallel: 1},
 	}}
 	var suite testsuite.WorkflowTestSuite
 	w.env = suite.NewTestActivityEnvironment()

@@ -23,6 +23,7 @@ import (
 	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/destinationtest/memory"
+	"tranche/query"
 	"tranche/storage"
 	"tranche/storage/storagetest"
 )
@@ -77,7 +78,7 @@ func (p *place) process() *process {
 	w := &process{place: p, gate: g}
 	client := memory.Client{URL: p.server.URL, At: func(_ context.Context, step string) error { return g.reach(step) }}
 	w.activities = &activities.Activities{
-		Store: &gatedStore{Store: p.db, gate: g}, Source: p.source, Plugins: destinations.NewRegistry(memory.Plugin(client)),
+		Store: &gatedStore{Store: p.db, gate: g}, Source: p.source, Models: query.PostHog(), Plugins: destinations.NewRegistry(memory.Plugin(client)),
 		Failing: &failing{}, Logs: p.logs, Metrics: noMetrics{}, Log: zap.NewNop(), Now: time.Now,
 		Limits: activities.Limits{Heartbeat: heartbeat, Short: 5 * time.Second, Parallel: 1},
 	}

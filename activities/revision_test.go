@@ -121,7 +121,7 @@ func newWorld(t *testing.T) *world {
 	w.export.Destination = batch.Destination{Type: "Vault", Config: map[string]any{"place": "first"}}
 	require.NoError(t, w.db.CreateExport(t.Context(), w.export))
 	w.Activities = &activities.Activities{
-		Store: w.db, Source: source{}, Plugins: destinations.NewRegistry(w.vault()), Failing: &failing{}, Logs: silence{}, Metrics: silence{},
+		Store: w.db, Source: source{}, Models: query.PostHog(), Plugins: destinations.NewRegistry(w.vault()), Failing: &failing{}, Logs: silence{}, Metrics: silence{},
 		Log: zap.NewNop(), Limits: activities.Production(), Now: time.Now,
 	}
 	w.env = new(testsuite.WorkflowTestSuite).NewTestActivityEnvironment()
@@ -178,7 +178,7 @@ type vaultConfig struct {
 func (w *world) vault() destinations.Plugin {
 	return destinations.Define(destinations.Definition[vaultConfig]{
 		Type: "Vault", Guarantee: destinations.ExactlyOnce,
-		Columns: func(vaultConfig, batch.Model) ([]query.Column, error) { return nil, nil },
+		Columns: func(vaultConfig, query.Model) ([]query.Column, error) { return nil, nil },
 		Open: func(_ context.Context, c vaultConfig) (destinations.Destination, error) {
 			return &vault{world: w, place: c.Place}, nil
 		},

@@ -25,6 +25,7 @@ import (
 	"tranche/internal/app"
 	"tranche/internal/auth"
 	"tranche/internal/telemetry"
+	"tranche/query"
 	"tranche/storage"
 	"tranche/storage/storagetest"
 )
@@ -131,7 +132,7 @@ func (x *bench) handler(b *testing.B, db *storage.DB) http.Handler {
 	backfills := &app.Backfills{Store: db, Workflows: temporal, Runs: runs, Log: log, Now: time.Now, Limit: 5, Concurrency: 2}
 	server := &api.Server{
 		Exports: &app.Exports{
-			Store: db, Schedules: temporal, Plugins: destinations.NewRegistry(file.Plugin(file.Server{Root: b.TempDir()})),
+			Store: db, Schedules: temporal, Models: query.PostHog(), Plugins: destinations.NewRegistry(file.Plugin(file.Server{Root: b.TempDir()})),
 			Runs: runs, Backfills: backfills, Logs: &journal{}, Log: log, Now: time.Now,
 		},
 		Runs: runs, Backfills: backfills, Logs: &app.Logs{Store: db}, Keys: db, Answers: db,

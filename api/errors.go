@@ -16,7 +16,6 @@ import (
 
 	"tranche/batch"
 	"tranche/internal/app"
-	"tranche/internal/telemetry"
 )
 
 // The types of errors in the envelope.
@@ -39,6 +38,8 @@ const (
 	codeMin         = "min_value"
 	codeMax         = "max_value"
 	codeMaxLength   = "max_length"
+	codeEmpty       = "empty"
+	codeNoList      = "not_a_list"
 	codeNul         = "null_characters_not_allowed"
 	codeParse       = "parse_error"
 	codeUnavailable = "service_unavailable"
@@ -161,8 +162,7 @@ func (s *Server) writeError(c *gin.Context, err error) {
 		if errors.Is(err, context.Canceled) {
 			level = zap.DebugLevel // the client went away
 		}
-		s.Log.Log(level, "A request could not be answered.", zap.String("request_id", c.GetString(requestIDKey)), telemetry.TraceID(c.Request.Context()),
-			zap.String("route", routeOf(c)), zap.Error(err))
+		s.Log.Log(level, "A request could not be answered.", append(whose(c), zap.String("route", routeOf(c)), zap.Error(err))...)
 	}
 	if r.challenge {
 		c.Header("WWW-Authenticate", "Bearer")

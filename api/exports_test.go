@@ -140,7 +140,7 @@ func TestCreateRefuses(t *testing.T) {
 		"name too long":            {draft(`"name": "` + strings.Repeat("é", 256) + `"`), "max_length", "Ensure this field has no more than 255 characters.", "name"},
 		"model unknown":            {draft(`"model": "groups"`), "invalid_choice", `"groups" is not a valid choice.`, "model"},
 		"model empty":              {draft(`"model": ""`), "invalid_choice", `"" is not a valid choice.`, "model"},
-		"model we lack":            {draft(`"model": "persons"`), "invalid_input", "The model 'persons' is not available on this server.", "model"},
+		"model we lack":            {draft(`"model": "sessions"`), "invalid_input", "The model 'sessions' is not available on this server.", "model"},
 		"no destination":           {`{"name": "x"}`, "required", isRequired, "destination"},
 		"destination null":         {draft(`"destination": null`), "null", isNull, "destination"},
 		"destination a string":     {draft(`"destination": "S3"`), "invalid_input", "Invalid data. Expected a dictionary, but got str.", "destination"},
@@ -186,10 +186,7 @@ func TestCreateRefuses(t *testing.T) {
 		"offset_hour true":         {draft(`"interval": "day", "offset_hour": true`), "invalid_input", "A valid integer is required.", "offset_hour"},
 		"filters an object":        {draft(`"filters": {}`), "invalid_input", "'filters' should be an array of filters", "filters"},
 		"filters a string":         {draft(`"filters": "x"`), "invalid_input", "'filters' should be an array of filters", "filters"},
-		"filters":                  {draft(`"filters": [{"key": "a"}]`), "invalid_input", "This server does not support filters yet: leave them out to export all events", "filters"},
 		"filters of persons":       {draft(`"model": "persons", "filters": [{}]`), "invalid_input", "'filters' is only supported for 'events' not 'persons' model", "filters"},
-		"a query with events":      {draft(`"hogql_query": "SELECT 1"`), "invalid_input", "'hogql_query' is only supported for 'hogql' not 'events' model", "hogql_query"},
-		"a query with hogql":       {draft(`"model": "hogql", "hogql_query": "SELECT 1"`), "invalid_input", "The model 'hogql' is not available on this server.", "model"},
 		"a primary key":            {draft(`"primary_key": ["a"]`), "invalid_input", "'primary_key' is only supported for 'hogql' not 'events' model", "primary_key"},
 		"merge":                    {draft(`"incremental_mode": "MERGE"`), "invalid_input", "'primary_key' is required when 'incremental_mode' is 'MERGE'", "primary_key"},
 		"incremental_mode unknown": {draft(`"incremental_mode": "UPSERT"`), "invalid_choice", `"UPSERT" is not a valid choice.`, "incremental_mode"},
@@ -322,4 +319,14 @@ func TestAnExportWhosePluginIsGoneShowsNoSettings(t *testing.T) {
 	require.NoError(t, w.CreateExport(t.Context(), e))
 	answer := w.call(t, http.MethodGet, exports+"/"+e.ID.String(), "")
 	require.Equal(t, map[string]any{"type": "Gone", "config": map[string]any{}, "integration": nil}, answer.json()["destination"])
+}
+
+func TestEachModelOfTheServerCanBeExported(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, model := range []string{"events", "persons"} {
+		answer := w.call(t, http.MethodPost, exports, draft(`"model": "`+model+`"`))
+		require.Equal(t, http.StatusCreated, answer.Code, answer.Body)
+		require.Equal(t, model, answer.text("model"))
+	}
 }

@@ -66,11 +66,18 @@ var bodyNames = map[reflect.Type]string{
 	reflect.TypeFor[stepsBody]():                "TestSteps",
 	reflect.TypeFor[healthBody]():               "Health",
 	reflect.TypeFor[envelope]():                 "Error",
+	reflect.TypeFor[schemaBody]():               "Schema",
+	reflect.TypeFor[schemaFieldBody]():          "SchemaField",
 	reflect.TypeFor[destinationBody]():          "Destination",
 	reflect.TypeFor[activityBody]():             "Activity",
 	reflect.TypeFor[actorBody]():                "Actor",
 	reflect.TypeFor[changedBody]():              "ChangedField",
 	reflect.TypeFor[cursorPage[activityBody]](): "ActivityPage",
+	reflect.TypeFor[notificationBody]():         "Notification",
+	reflect.TypeFor[notificationsBody]():        "NotificationList",
+	reflect.TypeFor[messageBody]():              "NotificationDelivery",
+	reflect.TypeFor[attemptBody]():              "NotificationAttempt",
+	reflect.TypeFor[cursorPage[messageBody]]():  "NotificationDeliveryPage",
 }
 
 // enumOf lists the values of a type that has few.
@@ -97,8 +104,16 @@ func enumOf(t reflect.Type) []string {
 		return textsOf(batch.ActorKinds)
 	case reflect.TypeFor[batch.Action]():
 		return textsOf(batch.Actions)
+	case reflect.TypeFor[batch.SubscriptionKind]():
+		return textsOf(batch.SubscriptionKinds)
+	case reflect.TypeFor[batch.Event]():
+		return append(textsOf(batch.Events), string(batch.EventTest))
+	case reflect.TypeFor[batch.MessageStatus]():
+		return textsOf(batch.MessageStatuses)
 	case reflect.TypeFor[batch.Model]():
 		return models.listed
+	case reflect.TypeFor[batch.IncrementalMode]():
+		return incrementalModes.listed
 	case reflect.TypeFor[batch.Frequency]():
 		return intervals.listed
 	}
@@ -118,6 +133,8 @@ func schemaOf(t reflect.Type) schema {
 		return schema{"description": "Any JSON."}
 	case reflect.TypeFor[instant]():
 		return schema{"type": "string", "format": "date-time"}
+	case reflect.TypeFor[filterBody]():
+		return reference("Filter")
 	}
 	if name, ok := bodyNames[t]; ok {
 		return reference(name)
@@ -164,7 +181,7 @@ func objectOf(t reflect.Type) schema {
 
 // bodySchemas are the named schemas of all bodies that are sent but for destinations.
 func bodySchemas() schema {
-	all := schema{}
+	all := schema{"Filter": filterSchema()}
 	for t, name := range bodyNames {
 		all[name] = objectOf(t)
 	}

@@ -32,14 +32,15 @@ const (
 
 // A Server answers the API's requests. Every field but Ready, Tracing, TemporalUI and TrustedProxies must be set.
 type Server struct {
-	Exports   *app.Exports
-	Runs      *app.Runs
-	Backfills *app.Backfills
-	Coverage  *app.Coverage
-	Logs      *app.Logs
-	Audit     *app.Audit
-	Keys      KeyStore
-	Answers   AnswerStore
+	Exports       *app.Exports
+	Runs          *app.Runs
+	Backfills     *app.Backfills
+	Coverage      *app.Coverage
+	Logs          *app.Logs
+	Audit         *app.Audit
+	Notifications *app.Notifications
+	Keys          KeyStore
+	Answers       AnswerStore
 
 	// Ready says whether what the process depends on answers: nil, or Outages that may be joined. Nil = always.
 	Ready func(ctx context.Context) error

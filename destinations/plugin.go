@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"tranche/batch"
 	"tranche/query"
 )
 
@@ -25,8 +24,10 @@ type Definition[C any] struct {
 	Settle func(sent, stored, merged map[string]any) error
 	// Validate holds the rules that tags cannot say. It runs on settings whose types are right; nil = no rules.
 	Validate func(C) error
-	// Columns returns what is exported of a model, under the names that the destination wants.
-	Columns func(C, batch.Model) ([]query.Column, error)
+	// Columns returns what is exported of a model, under the names that the destination wants; nil = all that it has.
+	Columns func(C, query.Model) ([]query.Column, error)
+	// LongestColumn is how long the name of a column may be, in bytes; 0 = it makes no difference.
+	LongestColumn int
 	// MaxSplits is how many splits of an interval may be staged; nil = 1.
 	MaxSplits func(C) int
 	// Memory is the most that one Stage holds at once, in bytes; nil = DefaultMemory.
@@ -45,6 +46,8 @@ type Definition[C any] struct {
 type Owner struct {
 	TeamID   int64
 	ExportID uuid.UUID // zero = an export that does not exist yet
+	// Model is what the export exports; without a name it is not known.
+	Model query.Model
 }
 
 // A Step is one step of a connection test, as it is listed before anything is opened.
@@ -61,12 +64,14 @@ type Plugin struct {
 	Name      string
 	Guarantee Guarantee
 	Endless   bool
+	// LongestColumn is how long the name of a column may be, in bytes; 0 = it makes no difference.
+	LongestColumn int
 
 	fields    []Field
 	steps     []Step
 	settle    func(sent, stored, merged map[string]any) error
 	validate  func(map[string]any) error
-	columns   func(map[string]any, batch.Model) ([]query.Column, error)
+	columns   func(map[string]any, query.Model) ([]query.Column, error)
 	maxSplits func(map[string]any) (int, error)
 	memory    func(map[string]any) (int64, error)
 	host      func(map[string]any) string
@@ -95,7 +100,7 @@ func Define[C any](d Definition[C]) Plugin {
 		}
 		return c, fill(reflect.ValueOf(&c).Elem(), fields, typed)
 	}
-	p := Plugin{Type: d.Type, Name: d.Name, Guarantee: d.Guarantee, Endless: d.Endless, steps: d.Steps, settle: d.Settle}
+	p := Plugin{Type: d.Type, Name: d.Name, Guarantee: d.Guarantee, Endless: d.Endless, LongestColumn: d.LongestColumn, steps: d.Steps, settle: d.Settle}
 	p.fields = append(slices.Clone(fields), commonFields()...)
 	p.validate = func(config map[string]any) error {
 		c, err := decode(config)
@@ -104,10 +109,10 @@ func Define[C any](d Definition[C]) Plugin {
 		}
 		return d.Validate(c)
 	}
-	p.columns = func(config map[string]any, model batch.Model) ([]query.Column, error) {
+	p.columns = func(config map[string]any, model query.Model) ([]query.Column, error) {
 		c, err := decode(config)
-		if err != nil {
-			return nil, err
+		if err != nil || d.Columns == nil {
+			return model.Columns(), err
 		}
 		return d.Columns(c, model)
 	}
@@ -192,8 +197,8 @@ func (p Plugin) Events(config map[string]any) (include, exclude []string) {
 	return texts(config[includeEvents]), texts(config[excludeEvents])
 }
 
-// Columns returns what is exported of a model with this config.
-func (p Plugin) Columns(config map[string]any, model batch.Model) ([]query.Column, error) {
+// Columns returns what is exported of a model with this config; an error says that the destination cannot take the model.
+func (p Plugin) Columns(config map[string]any, model query.Model) ([]query.Column, error) {
 	return p.columns(config, model)
 }
 

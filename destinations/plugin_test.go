@@ -53,7 +53,7 @@ func plugin(opened *settings) destinations.Plugin {
 			}
 			return nil
 		},
-		Columns: func(settings, batch.Model) ([]query.Column, error) { return query.ObjectStoreEvents(), nil },
+		Columns: func(settings, query.Model) ([]query.Column, error) { return query.ObjectStoreEvents(), nil },
 		Open: func(_ context.Context, s settings) (destinations.Destination, error) {
 			*opened = s
 			return nil, nil

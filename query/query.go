@@ -23,7 +23,8 @@ type Query struct {
 	Columns []Column
 	// Where, if not nil, is what rows must fulfil: a boolean.
 	Where Expr
-	// IncludeEvents, if not empty, keeps only events of these names; ExcludeEvents drops events of these names.
+	// IncludeEvents, if not empty, keeps only events of these names; ExcludeEvents drops events of these names. Neither
+	// counts for models without events.
 	IncludeEvents []string
 	ExcludeEvents []string
 }
@@ -61,10 +62,11 @@ func (q Query) Condition(m Model) Expr {
 		}
 		conditions = append(conditions, call(FunctionLess, TypeBoolean, occurred, Instant(q.Interval.End.Add(lookahead))))
 	}
-	if len(q.IncludeEvents) > 0 {
+	_, named := m.Spec(FieldEvent) // persons and sessions have no events to choose from
+	if named && len(q.IncludeEvents) > 0 {
 		conditions = append(conditions, anyOf(m.Ref(FieldEvent), q.IncludeEvents))
 	}
-	if len(q.ExcludeEvents) > 0 {
+	if named && len(q.ExcludeEvents) > 0 {
 		conditions = append(conditions, call(FunctionNot, TypeBoolean, anyOf(m.Ref(FieldEvent), q.ExcludeEvents)))
 	}
 	return And(append(conditions, q.Where)...)

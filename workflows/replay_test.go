@@ -20,7 +20,7 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 	t.Parallel()
 	histories, err := filepath.Glob("testdata/*.json")
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, len(histories), 17, "histories are missing; record them with make record-histories")
+	require.GreaterOrEqual(t, len(histories), 31, "histories are missing; record them with make record-histories")
 	for _, history := range histories {
 		t.Run(filepath.Base(history), func(t *testing.T) {
 			t.Parallel()

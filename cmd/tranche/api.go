@@ -35,7 +35,7 @@ func runAPI(ctx context.Context, c config) (err error) {
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
 	if c.SourceURL != "" {
-		source, err := service.OpenSource(c.SourceURL, service.ModelsAt(c.SourceTable))
+		source, err := service.OpenSource(c.SourceURL, p.Models)
 		if err != nil {
 			return err
 		}

@@ -14,10 +14,14 @@ import (
 // A config is what the process reads at its start, once.
 type config struct {
 	DatabaseURL             string
-	MasterKeys              []storage.MasterKey
+	KeyRing                 storage.KeyRing
+	KMSCommand              []string
 	CursorKey               string
 	TemporalAddress         string
 	TemporalNamespace       string
+	TemporalAPIKey          string
+	TemporalTLS             temporalTLS
+	TemporalCodecKeys       []storage.MasterKey
 	TemporalUIURL           string
 	SourceURL               string
 	SourceTable             string
@@ -33,6 +37,10 @@ type config struct {
 	BackfillConcurrency     int
 	MostBackfillConcurrency int
 	Concurrency             batch.Concurrency
+	Queues                  []string
+	Deployment              string
+	BuildID                 string
+	Versioning              string
 	WorkerSlots             int
 	BackfillSlots           int
 	MemoryMB                int
@@ -68,8 +76,12 @@ var settings = []setting{
 		func(c *config, v string) error { c.DatabaseURL = v; return urlOf(v, "postgres", "postgresql") },
 	},
 	{
-		"TRANCHE_MASTER_KEYS", "", "keys that seal destination settings: id:base64 of 32 bytes, comma separated; the first one seals", true,
-		func(c *config, v string) (err error) { c.MasterKeys, err = storage.ParseMasterKeys(v); return err },
+		"TRANCHE_MASTER_KEYS", "", "keys that seal destination settings: id:base64 of 32 bytes, comma separated; the first one seals, all open", true,
+		func(c *config, v string) (err error) { c.KeyRing, err = storage.ParseKeyRing(v); return err },
+	},
+	{
+		"TRANCHE_KMS_COMMAND", "", "program that opens master keys of the form id:kms:base64: it gets the id as its last argument and the wrapped key on standard input, and prints the key, in base64", false,
+		func(c *config, v string) error { c.KMSCommand = strings.Fields(v); return notEmpty(v) },
 	},
 	{
 		"TRANCHE_CURSOR_KEY", "", "secret that signs page cursors, the same for all API processes", true,
@@ -84,6 +96,37 @@ var settings = []setting{
 		func(c *config, v string) error { c.TemporalNamespace = v; return notEmpty(v) },
 	},
 	{
+		"TRANCHE_TEMPORAL_API_KEY", "", "API key of Temporal Cloud; it implies TLS", true,
+		func(c *config, v string) error { c.TemporalAPIKey = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS", "auto", "on, off, or auto = on when an API key or one of the following settings asks for it", false,
+		func(c *config, v string) error { c.TemporalTLS.mode = v; return oneOf(v, tlsAuto, tlsOn, tlsOff) },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS_CA_FILE", "", "PEM file of the authorities that Temporal's certificate may come from; empty = the system's", false,
+		func(c *config, v string) error { c.TemporalTLS.authorities = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS_CERT_FILE", "", "PEM file of our certificate, for mTLS; read anew for each connection", false,
+		func(c *config, v string) error { c.TemporalTLS.certificate = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS_KEY_FILE", "", "PEM file of that certificate's key", false,
+		func(c *config, v string) error { c.TemporalTLS.key = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS_SERVER_NAME", "", "name that Temporal's certificate must have; empty = the host of the address", false,
+		func(c *config, v string) error { c.TemporalTLS.serverName = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_CODEC_KEYS", "", "keys that seal what goes into workflow histories, in the form of TRANCHE_MASTER_KEYS; empty = it is not sealed; the same for all processes", true,
+		func(c *config, v string) (err error) {
+			c.TemporalCodecKeys, err = storage.ParseMasterKeys(v)
+			return err
+		},
+	},
+	{
 		"TRANCHE_TEMPORAL_UI_URL", "", "base URL of Temporal's Web UI, for links in the API", false,
 		func(c *config, v string) error {
 			c.TemporalUIURL = strings.TrimSuffix(v, "/")
@@ -92,10 +135,7 @@ var settings = []setting{
 	},
 	{
 		"TRANCHE_SOURCE_URL", "", "database with the events, as a clickhouse:// or postgres:// URL (worker; api, for previews of backfills)", true,
-		func(c *config, v string) error {
-			c.SourceURL = v
-			return urlOf(v, "clickhouse", "postgres", "postgresql", "http", "https")
-		},
+		func(c *config, v string) error { c.SourceURL = v; return sourceOf(v) },
 	},
 	{
 		"TRANCHE_SOURCE_TABLE", "events", "table with the events, optionally with its schema", false,
@@ -159,6 +199,22 @@ var settings = []setting{
 	{
 		"TRANCHE_RUNS_PER_HOST", "50", "the same for all exports that deliver to a host; backfills leave the last place to schedules", false,
 		func(c *config, v string) error { return number(&c.Concurrency.PerHost, v, 0, 10_000) },
+	},
+	{
+		"TRANCHE_TASK_QUEUES", "exports,backfills", "what a worker serves: exports = scheduled runs, backfills, or both", false,
+		func(c *config, v string) (err error) { c.Queues, err = taskQueues(v); return err },
+	},
+	{
+		"TRANCHE_BUILD_ID", "", "version of this worker for Temporal's worker versioning; empty = workers are not told apart", false,
+		func(c *config, v string) error { c.BuildID = v; return notEmpty(v) },
+	},
+	{
+		"TRANCHE_DEPLOYMENT", "tranche", "name that all versions of the workers share in Temporal", false,
+		func(c *config, v string) error { c.Deployment = v; return notEmpty(v) },
+	},
+	{
+		"TRANCHE_VERSIONING", "auto-upgrade", "auto-upgrade = runs move to the current version; pinned = they end on the version that began them", false,
+		func(c *config, v string) error { c.Versioning = v; return oneOf(v, autoUpgrade, pinned) },
 	},
 	{
 		"TRANCHE_WORKER_SLOTS", "20", "how many activities a worker runs at once for scheduled runs", false,
@@ -244,5 +300,8 @@ func (c config) contradictions() (problems []error) {
 		problems = append(problems, fmt.Errorf("TRANCHE_BACKFILL_CONCURRENCY: must not be above TRANCHE_BACKFILL_CONCURRENCY_MAX (%d)",
 			c.MostBackfillConcurrency))
 	}
-	return problems
+	if c.KeyRing.Wrapped() && c.kms() == nil {
+		problems = append(problems, errors.New("TRANCHE_KMS_COMMAND: must be set, since a master key is wrapped"))
+	}
+	return append(problems, c.temporalContradictions()...)
 }

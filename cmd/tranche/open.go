@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
+	"tranche/internal/safenet"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
 	"tranche/storage"
@@ -52,17 +53,22 @@ func open(ctx context.Context, c config, name string) (_ *process, err error) {
 	if !status.Current() {
 		return nil, fmt.Errorf("the database is at migration %d and this binary needs %d: run \"tranche migrate up\"", status.Database, status.Binary)
 	}
+	if err := db.CheckKeys(ctx); err != nil {
+		return nil, err
+	}
 	tracing, err := telemetry.NewTracing(ctx, telemetry.TraceOptions{
 		Endpoint: c.TracesEndpoint, Ratio: c.TracesRatio, Process: name, Version: version, Log: log,
 	})
 	if err != nil {
 		return nil, err
 	}
+	options, err := c.temporalOptions(log)
+	if err != nil {
+		return nil, err
+	}
 	registry := telemetry.NewRegistry()
-	temporal, err := client.DialContext(ctx, client.Options{
-		HostPort: c.TemporalAddress, Namespace: c.TemporalNamespace, Logger: telemetry.NewTemporalLogger(log),
-		MetricsHandler: service.TemporalMetrics(registry), Interceptors: service.TraceInterceptors(tracing),
-	})
+	options.MetricsHandler, options.Interceptors = service.TemporalMetrics(registry), service.TraceInterceptors(tracing)
+	temporal, err := client.DialContext(ctx, options)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", c.TemporalAddress, err)
 	}
@@ -71,14 +77,18 @@ func open(ctx context.Context, c config, name string) (_ *process, err error) {
 	}
 	metrics := telemetry.NewMetrics(registry)
 	return &process{config: c, Parts: service.Parts{
-		DB: db, Temporal: temporal, Plugins: known, Metrics: metrics,
-		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp,
-		Namespace: c.TemporalNamespace, Registry: registry, Tracing: tracing,
+		DB: db, Temporal: temporal, Plugins: known, Models: service.ModelsAt(c.SourceTable), Metrics: metrics,
+		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp, Converter: options.DataConverter,
+		Namespace: c.TemporalNamespace, Registry: registry, Tracing: tracing, Guard: safenet.Guard{Allow: c.AllowedNetworks},
 	}}, nil
 }
 
 func openDatabase(ctx context.Context, c config) (*storage.DB, error) {
-	sealer, err := storage.NewSealer(c.MasterKeys...)
+	keys, err := c.KeyRing.Open(ctx, c.kms())
+	if err != nil {
+		return nil, fmt.Errorf("TRANCHE_MASTER_KEYS: %w", err)
+	}
+	sealer, err := storage.NewSealer(keys...)
 	if err != nil {
 		return nil, fmt.Errorf("TRANCHE_MASTER_KEYS: %w", err)
 	}

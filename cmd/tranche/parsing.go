@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tranche/batch"
+	"tranche/internal/service"
 )
 
 // Errors of settings never quote the value: it may be a secret.
@@ -40,6 +41,15 @@ func urlOf(v string, schemes ...string) error {
 		return fmt.Errorf("must be a URL that begins with %s://", strings.Join(schemes, ":// or "))
 	}
 	return nil
+}
+
+// sourceOf checks what can be known of a source's address without connecting.
+func sourceOf(v string) error {
+	source, err := service.OpenSource(v, nil)
+	if err != nil {
+		return errors.New(batch.MessageOf(err))
+	}
+	return source.Close()
 }
 
 func hostPort(v string) error {

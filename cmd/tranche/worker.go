@@ -14,16 +14,19 @@ import (
 )
 
 func workerCommand(getenv func(string) string) *cobra.Command {
-	return &cobra.Command{
-		Use: "worker", Short: "Deliver intervals", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := readConfig(getenv, "TRANCHE_DATABASE_URL", "TRANCHE_MASTER_KEYS", "TRANCHE_SOURCE_URL")
-			if err != nil {
-				return err
-			}
-			return runWorker(cmd.Context(), c)
-		},
+	cmd := &cobra.Command{Use: "worker", Short: "Deliver intervals; several workers share the work", Args: cobra.NoArgs}
+	getenv = withFlags(cmd, getenv, map[string]string{
+		"task-queues": "TRANCHE_TASK_QUEUES", "slots": "TRANCHE_WORKER_SLOTS", "backfill-slots": "TRANCHE_BACKFILL_SLOTS",
+		"memory-mb": "TRANCHE_MEMORY_MB", "metrics-listen": "TRANCHE_METRICS_LISTEN", "build-id": "TRANCHE_BUILD_ID",
+	})
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := readConfig(getenv, "TRANCHE_DATABASE_URL", "TRANCHE_MASTER_KEYS", "TRANCHE_SOURCE_URL")
+		if err != nil {
+			return err
+		}
+		return runWorker(cmd.Context(), c)
 	}
+	return cmd
 }
 
 // housekeeping is how often a worker repairs and sweeps, and how long it leaves new things alone.
@@ -38,7 +41,7 @@ func runWorker(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	source, err := service.OpenSource(c.SourceURL, service.ModelsAt(c.SourceTable))
+	source, err := service.OpenSource(c.SourceURL, p.Models)
 	if err != nil {
 		return err
 	}
@@ -47,7 +50,7 @@ func runWorker(ctx context.Context, c config) (err error) {
 	limits.Settle, limits.SettleSubHourly = c.SettleDelay, c.SettleDelaySub
 	worker, err := p.StartWorker(service.WorkerOptions{
 		Source: source, Limits: limits, Slots: c.WorkerSlots, BackfillSlots: c.BackfillSlots, Concurrency: c.Concurrency,
-		Memory:         int64(c.MemoryMB) << 20,
+		Memory: int64(c.MemoryMB) << 20, Queues: c.Queues, Version: c.version(),
 		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: c.LogRetention, AuditRetention: c.AuditRetention,
 	})
 	if err != nil {

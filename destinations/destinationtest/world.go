@@ -46,7 +46,8 @@ func newWorld(t *testing.T, f Fixture) *world {
 	var err error
 	w.config, err = f.Plugin.Parse(f.Config, nil)
 	require.NoError(t, err)
-	w.columns, err = f.Plugin.Columns(w.config, batch.ModelEvents)
+	events, _ := query.PostHog().Model(batch.ModelEvents)
+	w.columns, err = f.Plugin.Columns(w.config, events)
 	require.NoError(t, err)
 	return w
 }

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/objects"
 	"tranche/query"
@@ -41,9 +40,7 @@ func Plugin(server Server) destinations.Plugin {
 		Name:      "local files",
 		Guarantee: destinations.AtomicObjects,
 		Validate:  server.validate,
-		Columns: func(_ Config, model batch.Model) ([]query.Column, error) {
-			return objects.Columns(model)
-		},
+		Columns:   func(_ Config, m query.Model) ([]query.Column, error) { return objects.Columns(m) },
 		MaxSplits: func(c Config) int { return c.Splits() },
 		Memory:    func(c Config) int64 { return c.Config.Memory() + writeBytes },
 		Steps:     stepsOf(),

@@ -182,14 +182,14 @@ func (d *destination) checkWrite(ctx context.Context, s *session) error {
 	return err
 }
 
-// checkTable looks at the tables that are there already; the step before proved that the others can be made. It takes the
-// table for one of events: a step does not know the model.
+// checkTable looks at the tables that are there already; the step before proved that the others can be made. A table whose
+// model is not known is taken for one of events.
 func (d *destination) checkTable(ctx context.Context, s *session) error {
-	events, err := tables.Of(batch.ModelEvents)
-	if err != nil {
-		return err
+	m := model{Model: tables.Of(destinations.Run{Model: batch.ModelEvents})}
+	if d.model.Name != "" {
+		m.Model = tables.For(d.model)
 	}
-	err = d.checkExisting(ctx, s, model{Model: events})
+	err := d.checkExisting(ctx, s, m)
 	if err != nil && !errors.Is(err, errNoTable) {
 		return err
 	}
@@ -201,7 +201,11 @@ func (d *destination) checkExisting(ctx context.Context, s *session, m model) er
 	if err != nil {
 		return err
 	}
-	if err := d.checkRights(ctx, s, d.config.TableName, "INSERT, SELECT, DELETE"); err != nil {
+	rights := "INSERT, SELECT, DELETE"
+	if m.Mutable() {
+		rights = "INSERT, SELECT, UPDATE"
+	}
+	if err := d.checkRights(ctx, s, d.config.TableName, rights); err != nil {
 		return err
 	}
 	if err := t.check(m); err != nil {

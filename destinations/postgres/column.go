@@ -109,6 +109,8 @@ func writerOf(f arrow.Field, c tables.Column, to targetColumn, form form, cleane
 		return &instantWriter{unit: f.Type.(*arrow.TimestampType).Unit}, form == instantForm
 	case arrow.BOOL:
 		return &boolWriter{}, form == boolForm
+	case arrow.DATE32:
+		return &dateWriter{}, form == dateForm
 	case arrow.LIST:
 		return &textsWriter{cleaner: cleaner}, form == textsForm
 	}
@@ -234,6 +236,17 @@ func (w *instantWriter) bind(a arrow.Array) {
 func (w *instantWriter) null(i int) bool { return w.array.IsNull(i) }
 func (w *instantWriter) append(b []byte, i int) ([]byte, error) {
 	return binary.BigEndian.AppendUint64(b, uint64(micros(int64(w.values[i]), w.unit)-epoch)), nil //nolint:gosec // two's complement
+}
+
+// epochDay is the day that PostgreSQL counts days from, in Unix's.
+const epochDay = 10_957
+
+type dateWriter struct{ array *array.Date32 }
+
+func (w *dateWriter) bind(a arrow.Array) { w.array = a.(*array.Date32) }
+func (w *dateWriter) null(i int) bool    { return w.array.IsNull(i) }
+func (w *dateWriter) append(b []byte, i int) ([]byte, error) {
+	return binary.BigEndian.AppendUint32(b, uint32(w.array.Value(i)-epochDay)), nil //nolint:gosec // two's complement
 }
 
 // micros turns an instant into microseconds, the earlier one.

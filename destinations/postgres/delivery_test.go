@@ -189,8 +189,7 @@ func TestSessionsAreMergedByTheirEnd(t *testing.T) {
 // sessionFields are what a source delivers of sessions.
 func sessionFields(t *testing.T) *arrow.Schema {
 	t.Helper()
-	m, err := tables.Of(batch.ModelSessions)
-	require.NoError(t, err)
+	m := tables.Of(destinations.Run{Model: batch.ModelSessions})
 	var fields []arrow.Field
 	for _, c := range m.Columns {
 		f := arrow.Field{Name: string(c.Field), Type: arrow.BinaryTypes.String, Nullable: true}

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"tranche/batch"
+	"tranche/destinations"
 	"tranche/destinations/tables"
 	"tranche/query"
 )
@@ -18,11 +19,14 @@ type model struct {
 }
 
 // modelOf returns the model of rows that are read with the schema, whose types it has where the model leaves them open.
-func modelOf(name batch.Model, read *arrow.Schema) (model, error) {
-	m, err := tables.Of(name)
-	if err != nil {
-		return model{}, err
+func modelOf(run destinations.Run, read *arrow.Schema) (_ model, err error) {
+	names := make([]string, read.NumFields())
+	for i, f := range read.Fields() {
+		if names[i] = f.Name; len(f.Name) > maxIdentifier {
+			return model{}, batch.Errorf(batch.CodeSchema, nil, "the name of the column %q is longer than %d bytes: give it an alias", f.Name, maxIdentifier)
+		}
 	}
+	m := tables.Of(run).Read(names)
 	for i, c := range m.Columns {
 		if c.Type != tables.AsRead {
 			continue
@@ -71,6 +75,8 @@ func typeOf(f arrow.Field) (tables.Type, error) {
 		return tables.Boolean, nil
 	case arrow.TIMESTAMP:
 		return tables.Timestamp, nil
+	case arrow.DATE32:
+		return tables.Date, nil
 	case arrow.LIST:
 		if f.Type.(*arrow.ListType).Elem().ID() == arrow.STRING {
 			return tables.Texts, nil
@@ -100,6 +106,8 @@ func (m model) typeName(c tables.Column) string {
 		return "TIMESTAMPTZ"
 	case tables.Texts:
 		return "TEXT[]"
+	case tables.Date:
+		return "DATE"
 	case tables.Text, tables.AsRead:
 	}
 	return "TEXT"
@@ -121,6 +129,7 @@ const (
 	boolForm
 	instantForm
 	textsForm
+	dateForm
 )
 
 // forms are the types of columns that can be filled. Types of which many are alike are not listed twice.
@@ -130,7 +139,7 @@ var forms = map[uint32]form{
 	pgtype.Int2OID: int16Form, pgtype.Int4OID: int32Form, pgtype.Int8OID: int64Form,
 	pgtype.Float4OID: float32Form, pgtype.Float8OID: float64Form, pgtype.BoolOID: boolForm,
 	pgtype.TimestamptzOID: instantForm, pgtype.TimestampOID: instantForm,
-	pgtype.TextArrayOID: textsForm, pgtype.VarcharArrayOID: textsForm,
+	pgtype.TextArrayOID: textsForm, pgtype.VarcharArrayOID: textsForm, pgtype.DateOID: dateForm,
 }
 
 // fits are the forms that can hold a type.
@@ -145,6 +154,7 @@ var fits = map[tables.Type][]form{
 	tables.Boolean:   {boolForm},
 	tables.Timestamp: {instantForm},
 	tables.Texts:     {textsForm},
+	tables.Date:      {dateForm},
 }
 
 // form is how values get into a column of the table; one of the wrong type is an error.

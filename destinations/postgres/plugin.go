@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/tables"
 	"tranche/query"
@@ -23,16 +22,18 @@ const stagingMemory = 4 << 20
 func Plugin(server Server) destinations.Plugin {
 	return destinations.Define(destinations.Definition[Config]{
 		Type: Type, Name: "PostgreSQL", Guarantee: destinations.ExactlyOnceByKey, Steps: steps(),
-		Validate: server.validate,
-		Columns: func(_ Config, model batch.Model) ([]query.Column, error) {
-			m, err := tables.Of(model)
-			return m.Query(), err
-		},
-		MaxSplits: func(Config) int { return maxSplits },
-		Host:      func(c Config) string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) },
-		Memory:    func(Config) int64 { return stagingMemory },
-		Open: func(_ context.Context, c Config) (destinations.Destination, error) {
-			return server.open(c)
+		Validate:  server.validate,
+		Columns:   func(_ Config, m query.Model) ([]query.Column, error) { return tables.Columns(m) },
+		MaxSplits: func(Config) int { return maxSplits }, LongestColumn: maxIdentifier,
+		Host:   func(c Config) string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) },
+		Memory: func(Config) int64 { return stagingMemory },
+		OpenFor: func(_ context.Context, owner destinations.Owner, c Config) (destinations.Destination, error) {
+			d, err := server.open(c)
+			if err != nil {
+				return nil, err
+			}
+			d.model = owner.Model
+			return d, nil
 		},
 	})
 }
@@ -42,6 +43,7 @@ type destination struct {
 	server  Server
 	config  Config
 	connect pgx.ConnConfig
+	model   query.Model // which the table is for; without a name it is not known
 	patience
 }
 

@@ -39,7 +39,7 @@ func (d *destination) Stage(ctx context.Context, job destinations.Job, records a
 		return destinations.Receipt{}, err
 	}
 	defer s.end(ctx)
-	m, err := modelOf(job.Model, records.Schema())
+	m, err := modelOf(job.Run, records.Schema())
 	if err != nil {
 		return destinations.Receipt{}, err
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/objects"
 	"tranche/destinations/objects/uploads"
@@ -104,7 +103,7 @@ func define[C any](server Server, kind, name string, placeOf func(C) place, step
 			}
 			return p.checkHost(server.Guard)
 		},
-		Columns:   func(_ C, model batch.Model) ([]query.Column, error) { return objects.Columns(model) },
+		Columns:   func(_ C, m query.Model) ([]query.Column, error) { return objects.Columns(m) },
 		MaxSplits: func(c C) int { return placeOf(c).files().Splits() },
 		Memory:    func(c C) int64 { return placeOf(c).files().Memory() + uploads.Memory(placeOf(c).files()) },
 		Host:      func(c C) string { return placeOf(c).host() },

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tranche/batch"
+	"tranche/destinations"
 	"tranche/query"
 )
 
@@ -25,6 +26,7 @@ const (
 	Boolean
 	Timestamp // an instant
 	Texts     // a list of text
+	Date
 	// AsRead is the type that fits what the source delivers.
 	AsRead
 )
@@ -49,23 +51,86 @@ type Model struct {
 	Versions []string
 	// Clock is the column that says when a row happened; empty = none.
 	Clock string
+	// Merge says that rows replace those of their key unless they are older, the first of the versions first. Without
+	// versions they always do.
+	Merge bool
 }
 
 // Mutable says whether rows change in the source, so that each delivery is merged by key.
-func (m Model) Mutable() bool { return len(m.Versions) > 0 }
+func (m Model) Mutable() bool { return m.Merge || len(m.Versions) > 0 }
 
-// Of returns the model's table.
-func Of(model batch.Model) (Model, error) {
+// known returns the table of a model that has one everywhere.
+func known(model batch.Model) (Model, bool) {
 	switch model {
 	case batch.ModelEvents:
-		return events(), nil
+		return events(), true
 	case batch.ModelPersons:
-		return persons(), nil
+		return persons(), true
 	case batch.ModelSessions:
-		return sessions(), nil
+		return sessions(), true
 	default:
-		return Model{}, batch.Errorf(batch.CodeConfig, nil, "the model %q cannot be exported to a table", model)
+		return Model{}, false
 	}
+}
+
+// Of returns the table of the run's model. Of models that the operator declared and of queries of the customer's it has no
+// columns: what is read has them, see [Model.Read].
+func Of(run destinations.Run) Model {
+	if m, ok := known(run.Model); ok && !run.Custom {
+		return m
+	}
+	return Model{Key: run.Key, Versions: run.Version, Clock: run.Clock, Merge: run.Merge}
+}
+
+// fieldTypes are the types of columns that are as they are read.
+var fieldTypes = map[query.Type]Type{
+	query.TypeString: Text, query.TypeInteger: Bigint, query.TypeFloat: Double, query.TypeBoolean: Boolean,
+	query.TypeInstant: Timestamp, query.TypeDate: Date, query.TypeJSON: JSON, query.TypeStrings: Texts,
+}
+
+// For is the table of a model before anything is read.
+func For(m query.Model) Model {
+	table, ok := known(m.Name)
+	if !ok {
+		table = Model{Clock: string(m.Occurred)}
+		for _, f := range m.Key {
+			table.Key = append(table.Key, string(f))
+		}
+		for _, f := range m.Version {
+			table.Versions = append(table.Versions, string(f))
+		}
+		for _, c := range m.Columns() {
+			table.Columns = append(table.Columns, Column{Name: c.Name, Type: AsRead, Field: c.Field})
+		}
+	}
+	for i, c := range table.Columns {
+		if spec, ok := m.Spec(c.Field); ok && c.Type == AsRead {
+			table.Columns[i].Type = fieldTypes[spec.Type]
+		}
+	}
+	return table
+}
+
+// Read is the model with the columns that are read, if it has none of its own.
+func (m Model) Read(columns []string) Model {
+	if len(m.Columns) > 0 {
+		return m
+	}
+	for _, name := range columns {
+		m.Columns = append(m.Columns, Column{Name: name, Type: AsRead, Field: query.Field(name)})
+	}
+	return m
+}
+
+// Columns returns what is read of a model for its table.
+func Columns(m query.Model) ([]query.Column, error) {
+	if table, ok := known(m.Name); ok {
+		return table.Query(), nil
+	}
+	if len(m.Key) == 0 {
+		return nil, batch.Errorf(batch.CodeConfig, nil, "the model %s has no key, without which a table cannot tell rows apart", m.Name)
+	}
+	return m.Columns(), nil
 }
 
 func events() Model {

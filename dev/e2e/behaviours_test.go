@@ -42,7 +42,7 @@ func TestBehaviours(t *testing.T) {
 	tested := map[string]bool{}
 	sections := []behaviours{
 		behavioursOfCreate, behavioursOfReading, behavioursOfUpdate, behavioursOfPause, behavioursOfRuns, behavioursOfBackfills,
-		behavioursOfProgress, behavioursOfDestinations,
+		behavioursOfProgress, behavioursOfDestinations, behavioursOfQueries,
 	}
 	for _, section := range append(sections, behavioursAtWork) {
 		for name := range section {
@@ -174,7 +174,7 @@ func checkedOnly() []destinations.Plugin {
 func fussy(root string) destinations.Plugin {
 	return destinations.Define(destinations.Definition[file.Config]{
 		Type: "Fussy", Name: "a fussy one", Guarantee: destinations.AtomicObjects,
-		Columns: func(_ file.Config, m batch.Model) ([]query.Column, error) { return objects.Columns(m) },
+		Columns: func(_ file.Config, m query.Model) ([]query.Column, error) { return objects.Columns(m) },
 		Open: func(ctx context.Context, _ file.Config) (destinations.Destination, error) {
 			inner, err := file.Plugin(file.Server{Root: root}).Open(ctx, map[string]any{})
 			return fussyDestination{inner}, err

@@ -34,7 +34,7 @@ type mood struct {
 func (m mood) plugin(files func() destinations.Plugin) destinations.Plugin {
 	return destinations.Define(destinations.Definition[file.Config]{
 		Type: m.kind, Name: m.kind, Guarantee: destinations.AtomicObjects,
-		Columns: func(_ file.Config, m batch.Model) ([]query.Column, error) { return objects.Columns(m) },
+		Columns: func(_ file.Config, m query.Model) ([]query.Column, error) { return objects.Columns(m) },
 		Open: func(ctx context.Context, c file.Config) (destinations.Destination, error) {
 			inner, err := files().Open(ctx, map[string]any{"prefix": c.Prefix, "file_format": "JSONLines", "compression": "gzip"})
 			return &moody{Destination: inner, mood: m}, err

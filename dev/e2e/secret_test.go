@@ -53,7 +53,7 @@ const talkativeType = "Talkative"
 func talkativePlugin() destinations.Plugin {
 	return destinations.Define(destinations.Definition[talkativeConfig]{
 		Type: talkativeType, Name: "a talkative one", Guarantee: destinations.AtLeastOnce,
-		Columns: func(talkativeConfig, batch.Model) ([]query.Column, error) { return query.ObjectStoreEvents(), nil },
+		Columns: func(talkativeConfig, query.Model) ([]query.Column, error) { return query.ObjectStoreEvents(), nil },
 		Open: func(_ context.Context, c talkativeConfig) (destinations.Destination, error) {
 			return &talkative{config: c}, nil
 		},

@@ -17,7 +17,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/file"
 	"tranche/destinations/objects"
@@ -121,7 +120,7 @@ func (g *gate) open() { g.once.Do(func() { close(g.opened) }) }
 func (g *gate) plugin(files destinations.Plugin) destinations.Plugin {
 	return destinations.Define(destinations.Definition[file.Config]{
 		Type: gateType, Name: "a gate", Guarantee: destinations.AtomicObjects,
-		Columns: func(_ file.Config, m batch.Model) ([]query.Column, error) { return objects.Columns(m) },
+		Columns: func(_ file.Config, m query.Model) ([]query.Column, error) { return objects.Columns(m) },
 		Open: func(ctx context.Context, c file.Config) (destinations.Destination, error) {
 			inner, err := files.Open(ctx, map[string]any{"prefix": c.Prefix, "file_format": "JSONLines", "compression": "gzip"})
 			return &gated{Destination: inner, gate: g}, err

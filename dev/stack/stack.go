@@ -29,6 +29,7 @@ import (
 	"tranche/internal/safenet"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
+	"tranche/query"
 	"tranche/sources"
 	"tranche/storage"
 	"tranche/storage/sqlite"
@@ -125,6 +126,7 @@ type Stack struct {
 	temporal *temporal.Server
 	client   client.Client
 	db       *storage.DB
+	models   query.Catalog
 	source   sources.Source
 	registry *prometheus.Registry
 	runLog   *telemetry.RunLog
@@ -182,8 +184,10 @@ func (s *Stack) openStores(ctx context.Context) (err error) {
 
 // openSource opens what runs read.
 func (s *Stack) openSource(ctx context.Context) (err error) {
+	s.models = query.PostHog()
 	if s.options.SourceURL != "" {
-		s.source, err = service.OpenSource(s.options.SourceURL, service.ModelsAt(s.options.SourceTable))
+		s.models = service.ModelsAt(s.options.SourceTable)
+		s.source, err = service.OpenSource(s.options.SourceURL, s.models)
 		return err
 	}
 	events, err := duckdb.Open(ctx, filepath.Join(s.dir.path, "events.duckdb"), duckdb.Options{})
@@ -235,8 +239,9 @@ func (s *Stack) serve() (err error) {
 	metrics := telemetry.NewMetrics(s.registry)
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
 	parts := service.Parts{
-		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log,
+		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log, Models: s.models,
 		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp, Registry: s.registry, Tracing: s.options.Tracing,
+		Guard: safenet.Guard{Allow: safenet.Loopback()}, // receivers of notifications may run on the machine itself
 	}
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{

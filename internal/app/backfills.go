@@ -54,6 +54,7 @@ type Backfills struct {
 	Workflows BackfillWorkflows
 	// Source is asked for previews; nil = this process has none.
 	Source  Counter
+	Models  query.Catalog
 	Plugins *destinations.Registry
 	Runs    *Runs
 	Log     *zap.Logger
@@ -110,6 +111,9 @@ func (s *Backfills) Create(
 
 // backfillOf validates the draft. The first problem is returned.
 func (s *Backfills) backfillOf(e batch.Export, d BackfillDraft) (batch.Backfill, error) {
+	if err := s.checkStart(e, d); err != nil {
+		return batch.Backfill{}, err
+	}
 	from, to, err := s.bounds(e, d.Start, d.End)
 	if err != nil {
 		return batch.Backfill{}, err
@@ -134,6 +138,21 @@ func (s *Backfills) backfillOf(e batch.Export, d BackfillDraft) (batch.Backfill,
 		b.Concurrency = *n
 	}
 	return b, nil
+}
+
+// checkStart refuses a backfill from the beginning of time of a query that asks where its interval starts.
+func (s *Backfills) checkStart(e batch.Export, d BackfillDraft) error {
+	if d.Start != nil || !e.Selection.Custom() {
+		return nil
+	}
+	selected, err := s.Models.Select(e)
+	if err != nil {
+		return refusalOf(err)
+	}
+	if selected.NeedsStart() {
+		return invalid("start_at", codeInvalid, "The query uses {data_interval_start}: a backfill of it needs a 'start_at'")
+	}
+	return nil
 }
 
 // made finds the backfill that an earlier try of the same request made, or batch.ErrNotFound.
@@ -192,7 +211,7 @@ func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill)
 		return batch.Backfill{}, err
 	}
 	if err := s.Workflows.StartBackfill(ctx, b); err != nil {
-		s.Log.Warn("The backfill's workflow is not started; the reconciler will start it.",
+		logOf(ctx, s.Log).Warn("The backfill's workflow is not started; the reconciler will start it.",
 			zap.Stringer("backfill_id", b.ID), zap.Error(err))
 	}
 	return b, nil
@@ -261,7 +280,7 @@ func (s *Backfills) cancel(ctx context.Context, id uuid.UUID) (batch.Backfill, e
 		return b, missing(err, "Not found.")
 	}
 	if err := s.Workflows.CancelBackfill(ctx, b); err != nil {
-		s.Log.Warn("A cancelled backfill's workflow could not be told; it will find out before its next run.",
+		logOf(ctx, s.Log).Warn("A cancelled backfill's workflow could not be told; it will find out before its next run.",
 			zap.Stringer("backfill_id", b.ID), zap.Error(err))
 	}
 	return b, s.Runs.cancelAll(ctx, b.ExportID, &b.ID)

@@ -29,8 +29,11 @@ func (s *Exports) exportOf(d Draft) (batch.Export, error) {
 	if err := setCalendar(&e, d.Interval); err != nil {
 		return e, err
 	}
-	if e.Model != batch.ModelEvents {
-		return e, invalid("model", codeInvalid, "The model '%s' is not available on this server.", e.Model)
+	if err := s.setSelection(&e, d.Selection); err != nil {
+		return e, err
+	}
+	if err := s.checkModel(e); err != nil {
+		return e, err
 	}
 	if d.Paused {
 		setPaused(&e, true, s.Now())
@@ -39,6 +42,25 @@ func (s *Exports) exportOf(d Draft) (batch.Export, error) {
 		e.LastPausedAt = d.LastPausedAt
 	}
 	return e, nil
+}
+
+// checkModel refuses a model that the server does not have, or that the destination cannot take.
+func (s *Exports) checkModel(e batch.Export) error {
+	if e.Selection.Custom() {
+		return nil // its query names the model, and the columns
+	}
+	m, ok := s.Models.Model(e.Model)
+	if !ok {
+		return invalid("model", codeInvalid, "The model '%s' is not available on this server.", e.Model)
+	}
+	plugin, _ := s.Plugins.Plugin(e.Destination.Type)
+	if _, err := plugin.Columns(e.Destination.Config, m); err != nil {
+		if known, ok := errors.AsType[*batch.Error](err); ok {
+			return invalid("model", codeInvalid, "The model '%s' cannot go to this destination: %s.", e.Model, known.Message)
+		}
+		return err
+	}
+	return nil
 }
 
 // destinationOf parses the destination's settings.

@@ -13,6 +13,7 @@ import (
 	"tranche/batch"
 	"tranche/destinations"
 	"tranche/internal/app"
+	"tranche/query"
 	"tranche/storage"
 	"tranche/storage/storagetest"
 )
@@ -43,7 +44,7 @@ func TestDueIntervalsTileWhateverIsChanged(t *testing.T) {
 		store := db.WithClock(func() time.Time { return now.Add(lag) })
 		require.NoError(r, store.CreateExport(t.Context(), e))
 		exports := &app.Exports{
-			Store: store, Schedules: newTemporal(), Plugins: destinations.NewRegistry(), Log: zap.NewNop(), Now: clock,
+			Store: store, Schedules: newTemporal(), Models: query.PostHog(), Plugins: destinations.NewRegistry(), Log: zap.NewNop(), Now: clock,
 		}
 		pauses := rapid.Bool().Draw(r, "with pauses")
 		for range rapid.IntRange(1, 8).Draw(r, "changes") {

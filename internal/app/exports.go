@@ -15,6 +15,7 @@ import (
 
 	"tranche/batch"
 	"tranche/destinations"
+	"tranche/query"
 )
 
 // ExportStore is what Exports needs of the database.
@@ -44,6 +45,7 @@ type Logger interface {
 type Exports struct {
 	Store     ExportStore
 	Schedules Schedules
+	Models    query.Catalog
 	Plugins   *destinations.Registry
 	Runs      *Runs
 	Backfills *Backfills
@@ -63,6 +65,7 @@ type Draft struct {
 	Timezone    string // empty = UTC
 	OffsetDay   *int
 	OffsetHour  *int
+	Selection   SelectionChange
 	StartAt     *time.Time
 	EndAt       *time.Time
 	Paused      bool
@@ -164,7 +167,7 @@ func (s *Exports) Delete(ctx context.Context, teamID, userID int64, id uuid.UUID
 		return missing(err, "Not found.")
 	}
 	if err := s.Schedules.Remove(ctx, e.ID); err != nil {
-		s.Log.Warn("The schedule of a deleted export is still there; the reconciler will remove it.",
+		logOf(ctx, s.Log).Warn("The schedule of a deleted export is still there; the reconciler will remove it.",
 			zap.Stringer("batch_export_id", e.ID), zap.Error(err))
 	} else if err := s.Store.MarkScheduled(ctx, e.ID, e.Revision); err != nil {
 		return err
@@ -195,7 +198,7 @@ func (s *Exports) schedule(ctx context.Context, e batch.Export) {
 	for range putTries {
 		newer, err := s.project(ctx, e)
 		if err != nil {
-			s.Log.Warn("The schedule is not up to date; the reconciler will put it.",
+			logOf(ctx, s.Log).Warn("The schedule is not up to date; the reconciler will put it.",
 				zap.Stringer("batch_export_id", e.ID), zap.Error(err))
 		}
 		if err != nil || newer == nil {

@@ -12,6 +12,7 @@ import (
 	"tranche/batch"
 	"tranche/destinations"
 	"tranche/internal/app"
+	"tranche/query"
 	"tranche/storage/storagetest"
 )
 
@@ -62,7 +63,7 @@ func TestOfTwoChangesAtOnceTheNewerOneIsScheduled(t *testing.T) {
 			runs := &app.Runs{Store: db, Backfills: backfills, Log: zap.NewNop(), Now: time.Now}
 			backfills.Runs = runs
 			exports := &app.Exports{
-				Store: db, Schedules: temporal, Plugins: destinations.NewRegistry(), Runs: runs, Backfills: backfills, Log: zap.NewNop(), Now: time.Now,
+				Store: db, Schedules: temporal, Models: query.PostHog(), Plugins: destinations.NewRegistry(), Runs: runs, Backfills: backfills, Log: zap.NewNop(), Now: time.Now,
 			}
 			temporal.before = func() { c.other(t, exports, e.ID) }
 			_, err := exports.Update(t.Context(), 1, 1, e.ID, nil, app.Change{Interval: app.SentValue("day")})

@@ -11,6 +11,7 @@ import (
 
 	"tranche/destinations"
 	"tranche/internal/app"
+	"tranche/query"
 )
 
 func TestAStepThatHangsFailsInTime(t *testing.T) {
@@ -24,7 +25,7 @@ func TestAStepThatHangsFailsInTime(t *testing.T) {
 		},
 	})
 	synctest.Test(t, func(t *testing.T) {
-		s := app.Exports{Plugins: destinations.NewRegistry(plugin), Log: zap.NewNop(), Now: time.Now}
+		s := app.Exports{Models: query.PostHog(), Plugins: destinations.NewRegistry(plugin), Log: zap.NewNop(), Now: time.Now}
 		draft := app.Draft{Name: "x", Destination: app.DestinationDraft{Type: "Slow"}}
 		result, err := s.TestDraft(t.Context(), 1, draft, 0)
 		require.NoError(t, err)

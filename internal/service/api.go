@@ -37,7 +37,7 @@ func (p Parts) API(o APIOptions) (*api.Server, error) {
 		return nil, err
 	}
 	return &api.Server{
-		Exports: uses.Exports, Runs: uses.Runs, Backfills: uses.Backfills, Coverage: uses.Coverage, Logs: uses.Logs, Audit: uses.Audit, Keys: p.DB, Answers: p.DB,
+		Exports: uses.Exports, Runs: uses.Runs, Backfills: uses.Backfills, Coverage: uses.Coverage, Logs: uses.Logs, Audit: uses.Audit, Notifications: uses.Notifications, Keys: p.DB, Answers: p.DB,
 		Ready: func(ctx context.Context) error {
 			return errors.Join(outage("database", p.DB.Ping(ctx)), outage("temporal", uses.Workflows.Healthy(ctx)))
 		},

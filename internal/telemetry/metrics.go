@@ -30,6 +30,7 @@ type Metrics struct {
 	droppedLogs  prometheus.Counter
 	repairs      *prometheus.CounterVec
 	housekeeping *prometheus.GaugeVec // without a value in a process that keeps no house
+	notices      *prometheus.CounterVec
 }
 
 // NewRegistry returns a registry with the metrics of the Go runtime and of the process.
@@ -83,8 +84,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "tranche_housekeeping_success_timestamp_seconds", Help: "When this worker last finished a pass of repairing and cleaning without an error, or started.",
 		}, nil),
 	}
+	m.notices = counters("tranche_notifications_total",
+		"Tries to send a notification, by what it tells of and what became of the try: delivered, retried, given_up, or lost before it was written.", "event", "outcome")
 	reg.MustRegister(m.runs, m.failures, m.rows, m.bytes, m.files, m.lateRows, m.retries, m.autoPauses, m.drift, m.destinations, m.sources,
-		m.requests, m.droppedLogs, m.repairs, m.housekeeping)
+		m.requests, m.droppedLogs, m.repairs, m.notices, m.housekeeping)
 	m.begin()
 	return m
 }
@@ -170,6 +173,11 @@ func (m *Metrics) Repaired(kind string) { m.repairs.WithLabelValues(kind).Inc() 
 // HouseKept records that a pass of housekeeping went well, or that a worker begins.
 func (m *Metrics) HouseKept(at time.Time) {
 	m.housekeeping.WithLabelValues().Set(float64(at.UnixMilli()) / 1000)
+}
+
+// Notified counts a try to send a notification.
+func (m *Metrics) Notified(event batch.Event, outcome string) {
+	m.notices.WithLabelValues(string(event), outcome).Inc()
 }
 
 // RequestServed records a request. Route is the template, never the path: its values must be few.

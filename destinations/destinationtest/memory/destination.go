@@ -39,7 +39,7 @@ func Plugin(client Client) destinations.Plugin {
 	return destinations.Define(destinations.Definition[Config]{
 		Type: Type, Name: "memory of a test", Guarantee: destinations.AtomicObjects,
 		Validate:  func(c Config) error { return c.Config.Validate() },
-		Columns:   func(_ Config, model batch.Model) ([]query.Column, error) { return objects.Columns(model) },
+		Columns:   func(_ Config, m query.Model) ([]query.Column, error) { return objects.Columns(m) },
 		MaxSplits: func(c Config) int { return c.Splits() },
 		Steps:     []destinations.Step{pingStep},
 		Open: func(_ context.Context, c Config) (destinations.Destination, error) {

@@ -49,7 +49,7 @@ func pluginOn(s *shelf, budget *uploads.Budget, at destinationtest.At) destinati
 	return destinations.Define(destinations.Definition[settings]{
 		Type: "Shelf", Name: "a shelf", Guarantee: destinations.AtomicObjects, Steps: []destinations.Step{step},
 		Validate:  func(c settings) error { return c.Config.Validate() },
-		Columns:   func(_ settings, m batch.Model) ([]query.Column, error) { return objects.Columns(m) },
+		Columns:   func(_ settings, m query.Model) ([]query.Column, error) { return objects.Columns(m) },
 		MaxSplits: func(c settings) int { return c.Splits() },
 		Open: func(_ context.Context, c settings) (destinations.Destination, error) {
 			return openOn(s, c.Config, budget, at), nil

@@ -38,7 +38,8 @@ func export(ctx context.Context, o options, plugin destinations.Plugin, sent map
 	if err != nil {
 		return result{}, err
 	}
-	columns, err := plugin.Columns(config, batch.ModelEvents)
+	events, _ := query.PostHog().Model(batch.ModelEvents)
+	columns, err := plugin.Columns(config, events)
 	if err != nil {
 		return result{}, err
 	}
