@@ -43,6 +43,8 @@ type Parts struct {
 	Namespace string
 	// Registry is where the parts register what they measure; nil = nowhere.
 	Registry *prometheus.Registry
+	// Tracing makes traces; nil = none.
+	Tracing *telemetry.Tracing
 	// Guard says which hosts customers may be notified at.
 	Guard safenet.Guard
 }
