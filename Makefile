@@ -136,8 +136,8 @@ bench-stack: ## Measure how long a run without rows takes, and whether 1,000 exp
 	$(DEV) go run ./bench $(STACK)
 
 .PHONY: docs
-docs: ## Write into docs/ what the code says: settings of destinations, codes of errors, functions of queries.
-	$(ROOT) TRANCHE_UPDATE_DOCS=true go test -count=1 -run '^TestThePage' ./cmd/tranche ./batch ./query
+docs: ## Write into docs/ what the code says: settings of destinations, codes of errors, functions of queries, metrics.
+	$(ROOT) TRANCHE_UPDATE_DOCS=true go test -count=1 -run '^TestThePage' ./cmd/tranche ./batch ./query ./internal/service
 
 .PHONY: record-histories
 record-histories: ## Record workflow histories for the replay test; from released code only.
