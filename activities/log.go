@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"tranche/batch"
+	"tranche/internal/telemetry"
 )
 
 // teamPrefix begins the fairness keys of our tasks; the id of the team follows.
@@ -19,7 +20,7 @@ func (a *Activities) log(ctx context.Context) *zap.Logger {
 	if !activity.IsActivity(ctx) {
 		return a.Log
 	}
-	return a.Log.With(fieldsOf(activity.GetInfo(ctx))...)
+	return a.Log.With(append(fieldsOf(activity.GetInfo(ctx)), telemetry.TraceID(ctx))...)
 }
 
 // exportInterval is the workflow whose executions are runs.
