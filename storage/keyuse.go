@@ -36,8 +36,8 @@ func (e *KeyError) Error() string {
 	return errors.Join(problems...).Error()
 }
 
-// Is makes a KeyError an ErrSealed.
-func (e *KeyError) Is(target error) bool { return target == ErrSealed } //nolint:errorlint // errors.Is asks for identity here
+// Unwrap makes a KeyError an ErrSealed.
+func (e *KeyError) Unwrap() error { return ErrSealed }
 
 // mostKeys bounds how many master keys a database may have in use.
 const mostKeys = 1000

@@ -29,8 +29,8 @@ func processOf(t *testing.T, identity string) int {
 	return pid
 }
 
-// stagers waits until as many processes stage splits of a run at once, and returns them.
-func (d *deployment) stagers(workflowID string, count int) (pids []int) {
+// stagers waits until two processes stage splits of a run at once, and returns them.
+func (d *deployment) stagers(workflowID string) (pids []int) {
 	d.t.Helper()
 	until(d.t, workPatience, "workers to stage one run", func() bool {
 		execution, err := d.temporal.DescribeWorkflowExecution(d.t.Context(), workflowID, "")
@@ -45,7 +45,7 @@ func (d *deployment) stagers(workflowID string, count int) (pids []int) {
 		}
 		slices.Sort(pids)
 		pids = slices.Compact(pids)
-		return len(pids) == count
+		return len(pids) == 2
 	})
 	return pids
 }
@@ -91,8 +91,8 @@ func (d *deployment) hold() (release func()) {
 }
 
 // numberedExport is fileExport with files that are cut at a size, so that a run has several splits.
-func numberedExport(name string) map[string]any {
-	settings := fileExport(name, "hour", "hours")
+func numberedExport() map[string]any {
+	settings := fileExport("numbered", "hour", "hours")
 	settings["destination"].(map[string]any)["config"].(map[string]any)["max_file_size_mb"] = 1
 	return settings
 }
@@ -120,11 +120,11 @@ func TestTwoWorkersShareARunAndSurviveTheLossOfOneAndOfTemporal(t *testing.T) {
 		d.requireReady(address)
 		workers[w.Command.Process.Pid] = w
 	}
-	export := d.create(numberedExport("both workers"))
+	export := d.create(numberedExport())
 
 	release := d.hold()
 	backfill := d.backfillHour(export, epoch)
-	d.stagers(batch.WorkflowID(export, first), 2)
+	d.stagers(batch.WorkflowID(export, first))
 	release()
 	d.completed(export, backfill, workPatience)
 	pids := d.staged(batch.WorkflowID(export, first))
@@ -135,7 +135,7 @@ func TestTwoWorkersShareARunAndSurviveTheLossOfOneAndOfTemporal(t *testing.T) {
 
 	release = d.hold()
 	backfill = d.backfillHour(export, first)
-	victim := d.stagers(batch.WorkflowID(export, second), 2)[0]
+	victim := d.stagers(batch.WorkflowID(export, second))[0]
 	workers[victim].Kill()
 	require.NoError(t, server.Stop())
 	_, port, _ := strings.Cut(server.HostPort(), ":")
