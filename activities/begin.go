@@ -80,7 +80,7 @@ func (a *Activities) begin(ctx context.Context, in BeginInput) (Begun, error) {
 	}
 	if created {
 		if in.Nominal != nil {
-			a.Metrics.ScheduledRunBegan(now.Sub(interval.End))
+			a.Metrics.ScheduledRunBegan(now.Sub(r.Interval.End))
 		}
 		a.say(r, batch.LogInfo, fmt.Sprintf("Starting batch export for range %s.", interval))
 	}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"strings"
 
-	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
 	"go.uber.org/zap"
 
 	"tranche/batch"
+	"tranche/internal/telemetry"
 )
 
 // teamPrefix begins the fairness keys of our tasks; the id of the team follows.
@@ -20,7 +20,7 @@ func (a *Activities) log(ctx context.Context) *zap.Logger {
 	if !activity.IsActivity(ctx) {
 		return a.Log
 	}
-	return a.Log.With(fieldsOf(activity.GetInfo(ctx))...)
+	return a.Log.With(append(fieldsOf(activity.GetInfo(ctx)), telemetry.TraceID(ctx))...)
 }
 
 // exportInterval is the workflow whose executions are runs.
@@ -37,13 +37,8 @@ func fieldsOf(info activity.Info) []zap.Field {
 		return fields
 	}
 	fields = append(fields, zap.Stringer("run_id", batch.RunID(info.WorkflowExecution.RunID)))
-	if id := info.WorkflowExecution.ID; len(id) > uuidLength {
-		if export, err := uuid.Parse(id[:uuidLength]); err == nil {
-			fields = append(fields, zap.Stringer("batch_export_id", export))
-		}
+	if export, ok := batch.ExportOf(info.WorkflowExecution.ID); ok {
+		fields = append(fields, zap.Stringer("batch_export_id", export))
 	}
 	return fields
 }
-
-// uuidLength is that of a UUID as text, with which the ids of runs' workflows begin.
-const uuidLength = 36

@@ -42,6 +42,7 @@ func places(t *testing.T, w *world) []place {
 		{post, "/batch_exports", true, draft(), 201, true},
 		{get, e, false, "", 200, false},
 		{get, "/batch_exports/test?destination=File", false, "", 200, true},
+		{post, "/batch_exports/preview", true, draft(), 200, true},
 		{post, "/batch_exports/run_test_step_new", true, draft(toFile), 200, true},
 		{post, e + "/run_test_step", true, "{}", 400, false}, // its destination has no steps
 		{http.MethodPatch, e, true, "{}", 200, false},

@@ -187,7 +187,7 @@ func docsOperationOf(method, path string, text json.RawMessage) (docsOperation, 
 	o.group = cmp.Or(docsGroupNames[o.group], o.group)
 	for _, p := range d.Parameters {
 		meaning, _ := p.Schema["description"].(string)
-		o.Parameters = append(o.Parameters, docsField{p.Name, p.In, p.Required, docsType(p.Schema), cmp.Or(p.Description, meaning)})
+		o.Parameters = append(o.Parameters, docsField{p.Name, p.In, p.Required, docsType(p.Schema), strings.TrimSpace(p.Description + " " + meaning)})
 	}
 	for _, status := range slices.Sorted(maps.Keys(d.Responses)) {
 		if number, err := strconv.Atoi(status); err == nil && number >= http.StatusBadRequest && path != "/readyz" {

@@ -49,8 +49,8 @@ const (
 type envelope struct {
 	Type   string  `json:"type"`
 	Code   string  `json:"code"`
-	Detail string  `json:"detail"`
-	Attr   *string `json:"attr"`
+	Detail string  `json:"detail" description:"A sentence for people."`
+	Attr   *string `json:"attr" description:"The field that it is about, with __ between the keys of a path; null = the request as a whole."`
 }
 
 // A refusal is an error together with how HTTP says it.

@@ -11,7 +11,12 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
+
+	"tranche/internal/telemetry"
 )
 
 const (
@@ -31,7 +36,9 @@ func (s *Server) observe(c *gin.Context) {
 	}
 	c.Set(requestIDKey, id)
 	c.Header(requestIDHeader, id)
+	end := s.trace(c, id)
 	c.Next()
+	end()
 
 	took, route := time.Since(start), routeOf(c)
 	method := methodLabel(c.Request.Method)
@@ -48,7 +55,7 @@ func (s *Server) observe(c *gin.Context) {
 // whose is what every line about a request says: which one it is, and what of whom it is about. Only ids are said, whatever
 // else a path holds.
 func whose(c *gin.Context) []zap.Field {
-	fields := []zap.Field{zap.String("request_id", c.GetString(requestIDKey))}
+	fields := []zap.Field{zap.String("request_id", c.GetString(requestIDKey)), telemetry.TraceID(c.Request.Context())}
 	if team, err := strconv.ParseInt(c.Param("project_id"), 10, 64); err == nil {
 		fields = append(fields, zap.Int64("team_id", team))
 	}
@@ -58,6 +65,27 @@ func whose(c *gin.Context) []zap.Field {
 		}
 	}
 	return fields
+}
+
+// trace makes the request a span, in the client's trace if it sent one. What the request starts belongs to it: workflows,
+// their activities, their calls of sources and destinations. Probes and scrapes are none.
+func (s *Server) trace(c *gin.Context, id string) (end func()) {
+	if !s.Tracing.On() || c.Param("project_id") == "" {
+		return func() {}
+	}
+	method, route := methodLabel(c.Request.Method), routeOf(c)
+	ctx, span := s.Tracing.Tracer().Start(telemetry.WithTraceOf(c.Request.Context(), c.Request.Header), method+" "+route,
+		trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+			attribute.String("http.request.method", method), attribute.String("http.route", route), attribute.String("tranche.request_id", id)))
+	c.Request = c.Request.WithContext(ctx)
+	return func() {
+		status := c.Writer.Status()
+		span.SetAttributes(attribute.Int("http.response.status_code", status))
+		if status >= http.StatusInternalServerError {
+			span.SetStatus(codes.Error, "")
+		}
+		span.End()
+	}
 }
 
 // recover answers 500 after a panic.

@@ -193,7 +193,7 @@ var nobody caller
 
 // routes lists the operations, with their paths below a project.
 func (s *Server) routes() []route {
-	return slices.Concat(s.exportRoutes(), s.runRoutes(), s.coverageRoutes(), s.activityRoutes(), s.notificationRoutes())
+	return slices.Concat(s.exportRoutes(), s.exportPreviewRoutes(), s.runRoutes(), s.coverageRoutes(), s.activityRoutes(), s.notificationRoutes())
 }
 
 const (

@@ -66,6 +66,9 @@ var bodyNames = map[reflect.Type]string{
 	reflect.TypeFor[stepsBody]():                "TestSteps",
 	reflect.TypeFor[healthBody]():               "Health",
 	reflect.TypeFor[envelope]():                 "Error",
+	reflect.TypeFor[exportPreviewBody]():        "Preview",
+	reflect.TypeFor[previewedFileBody]():        "PreviewedFile",
+	reflect.TypeFor[columnBody]():               "Column",
 	reflect.TypeFor[schemaBody]():               "Schema",
 	reflect.TypeFor[schemaFieldBody]():          "SchemaField",
 	reflect.TypeFor[destinationBody]():          "Destination",
@@ -133,6 +136,8 @@ func schemaOf(t reflect.Type) schema {
 		return schema{"description": "Any JSON."}
 	case reflect.TypeFor[instant]():
 		return schema{"type": "string", "format": "date-time"}
+	case reflect.TypeFor[rowBody]():
+		return schema{"type": "object"}
 	case reflect.TypeFor[filterBody]():
 		return reference("Filter")
 	}
@@ -170,6 +175,9 @@ func objectOf(t reflect.Type) schema {
 		of := schemaOf(field.Type)
 		if field.Tag.Get("nullable") == "true" {
 			of = orNull(of)
+		}
+		if meaning := field.Tag.Get("description"); meaning != "" {
+			of["description"] = meaning
 		}
 		properties[name] = of
 		if options != "omitempty" {

@@ -30,7 +30,7 @@ const (
 	maxHeaderBytes  = 64 << 10
 )
 
-// A Server answers the API's requests. Every field but Ready, TemporalUI and TrustedProxies must be set.
+// A Server answers the API's requests. Every field but Ready, Tracing, TemporalUI and TrustedProxies must be set.
 type Server struct {
 	Exports       *app.Exports
 	Runs          *app.Runs
@@ -47,6 +47,8 @@ type Server struct {
 	// Scrape serves /metrics.
 	Scrape  http.Handler
 	Metrics *telemetry.Metrics
+	// Tracing makes a trace of each request; nil = none.
+	Tracing *telemetry.Tracing
 	Log     *zap.Logger
 	Now     func() time.Time
 

@@ -36,6 +36,7 @@ var settings = []string{
 	"TRANCHE_TEMPORAL_ADDRESS",
 	"TRANCHE_TEMPORAL_NAMESPACE",
 	"TRANCHE_TEMPORAL_UI_URL",
+	"TRANCHE_TRACES_ENDPOINT",
 }
 
 // oneShots are the services that do their work and end.

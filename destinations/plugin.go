@@ -35,6 +35,8 @@ type Definition[C any] struct {
 	// Host names the machine that records go to, of which the server bounds how many runs deliver to it at once; nil =
 	// there is none that could be overrun.
 	Host func(C) string
+	// Place says where a run would deliver; nil = that is not known before it has.
+	Place func(C, Run, query.Model) Place
 	// Steps are the steps of a connection test, the same that the open destination's Checks run.
 	Steps []Step
 	// Open connects. A destination that must know for whom has OpenFor instead.
@@ -75,6 +77,7 @@ type Plugin struct {
 	maxSplits func(map[string]any) (int, error)
 	memory    func(map[string]any) (int64, error)
 	host      func(map[string]any) string
+	place     func(map[string]any, Run, query.Model) (Place, error)
 	open      func(context.Context, Owner, map[string]any) (Destination, error)
 }
 
@@ -136,6 +139,13 @@ func Define[C any](d Definition[C]) Plugin {
 			return "" // Open says what is wrong with the config
 		}
 		return d.Host(c)
+	}
+	p.place = func(config map[string]any, run Run, model query.Model) (Place, error) {
+		c, err := decode(config)
+		if err != nil || d.Place == nil {
+			return Place{}, err
+		}
+		return d.Place(c, run, model), nil
 	}
 	p.open = func(ctx context.Context, owner Owner, config map[string]any) (Destination, error) {
 		c, err := decode(config)

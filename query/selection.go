@@ -130,6 +130,11 @@ func (s Selection) named(fields []Field) []string {
 // Bounded says whether which rows are exported depends on the bounds of a run's interval in more than that.
 func (s Selection) Bounded() bool { return uses(s.Where, Bound{Start: true}) || uses(s.Where, Bound{}) }
 
+// Placed says whether what is exported depends on the bounds of a run's interval in any way but which rows are in it.
+func (s Selection) Placed() bool {
+	return s.Bounded() || slices.ContainsFunc(s.Columns, func(c Column) bool { return uses(c.Expr, Bound{}) || uses(c.Expr, Bound{Start: true}) })
+}
+
 // NeedsStart says whether there is something to ask of the start of an interval, so that it must have one.
 func (s Selection) NeedsStart() bool {
 	start := Bound{Start: true}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"gorm.io/gorm"
 )
 
 // A KeyUse is a master key by what it seals.
@@ -48,7 +46,9 @@ const mostKeys = 1000
 // an index: it is made for every start of a process. What it finds wrong is a *KeyError.
 func (db *DB) CheckKeys(ctx context.Context) error {
 	var found KeyError
-	for _, sample := range []func(context.Context, string) (sealedRecord, error){db.sampleExport, db.sampleRevision} {
+	for _, sample := range []func(context.Context, string) (sealedRecord, error){
+		sampler[exportRow](db), sampler[revisionRow](db), sampler[subscriptionRow](db),
+	} {
 		keyID := ""
 		for range mostKeys {
 			record, err := sample(ctx, keyID)
@@ -76,28 +76,16 @@ func (db *DB) CheckKeys(ctx context.Context) error {
 	return &found
 }
 
-// sampleExport returns an export under the key whose id comes next; without a name = there is none.
-func (db *DB) sampleExport(ctx context.Context, after string) (sealedRecord, error) {
-	var rows []exportRow
-	err := nextKey(db.reading(ctx), after).Find(&rows).Error
-	if err != nil || len(rows) == 0 {
-		return sealedRecord{}, err
+// sampler returns a record of a table under the key whose id comes next; without a name = there is none.
+func sampler[R interface{ sealedRecord() sealedRecord }](db *DB) func(ctx context.Context, after string) (sealedRecord, error) {
+	return func(ctx context.Context, after string) (sealedRecord, error) {
+		var rows []R
+		err := db.reading(ctx).Where("config_key_id > ?", after).Order("config_key_id").Limit(1).Find(&rows).Error
+		if err != nil || len(rows) == 0 {
+			return sealedRecord{}, err
+		}
+		return rows[0].sealedRecord(), nil
 	}
-	return rows[0].sealedRecord(), nil
-}
-
-// sampleRevision is sampleExport for replaced definitions.
-func (db *DB) sampleRevision(ctx context.Context, after string) (sealedRecord, error) {
-	var rows []revisionRow
-	err := nextKey(db.reading(ctx), after).Find(&rows).Error
-	if err != nil || len(rows) == 0 {
-		return sealedRecord{}, err
-	}
-	return rows[0].sealedRecord(), nil
-}
-
-func nextKey(tx *gorm.DB, after string) *gorm.DB {
-	return tx.Where("config_key_id > ?", after).Order("config_key_id").Limit(1)
 }
 
 // KeyUses counts what each master key seals, those of this process first. It reads an index of all records.
@@ -109,6 +97,7 @@ func (db *DB) KeyUses(ctx context.Context) ([]KeyUse, error) {
 	err := db.reading(ctx).Raw(`SELECT config_key_id, SUM(records) AS records FROM (
 		SELECT config_key_id, COUNT(*) AS records FROM exports GROUP BY config_key_id
 		UNION ALL SELECT config_key_id, COUNT(*) FROM export_revisions GROUP BY config_key_id
+		UNION ALL SELECT config_key_id, COUNT(*) FROM subscriptions GROUP BY config_key_id
 	) AS each_table GROUP BY config_key_id ORDER BY config_key_id`).Scan(&counted).Error
 	if err != nil {
 		return nil, classify("count the uses of master keys", err)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"tranche/batch"
@@ -126,5 +127,22 @@ func TestABackupWithoutItsKeysIsUseless(t *testing.T) {
 		_, err = open(t, masterKey(t, "k2")).Rotate(t.Context())
 		require.ErrorIs(t, err, storage.ErrSealed)
 		require.ErrorIs(t, thief.CheckKeys(t.Context()), storage.ErrSealed)
+	})
+}
+
+func TestSubscriptionsCountAmongWhatIsSealed(t *testing.T) {
+	t.Parallel()
+	eachReopened(t, func(t *testing.T, open opener, _ func() []byte) {
+		k1, k2 := masterKey(t, "k1"), masterKey(t, "k2")
+		subscribe(t, open(t, k1), uuid.Nil, batch.EventFailed)
+		require.ErrorIs(t, open(t, k2).CheckKeys(t.Context()), storage.ErrSealed)
+		both := open(t, k2, k1)
+		uses, err := both.KeyUses(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, storage.KeyUse{ID: "k1", Records: 1, Held: true}, uses[1])
+		n, err := both.Rotate(t.Context())
+		require.NoError(t, err)
+		require.EqualValues(t, 1, n)
+		require.NoError(t, open(t, k2).CheckKeys(t.Context()))
 	})
 }

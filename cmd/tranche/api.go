@@ -29,7 +29,7 @@ func apiCommand(getenv func(string) string) *cobra.Command {
 }
 
 func runAPI(ctx context.Context, c config) (err error) {
-	p, err := open(ctx, c)
+	p, err := open(ctx, c, "api")
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,8 @@ type config struct {
 	LogRetention            time.Duration
 	Freshness               batch.Freshness
 	AuditRetention          time.Duration
+	TracesEndpoint          string
+	TracesRatio             float64
 	LogFormat               string
 	LogLevel                string
 }
@@ -249,6 +251,14 @@ var settings = []setting{
 	{
 		"TRANCHE_AUDIT_RETENTION", "0", "how long the audit log is kept; 0 = for ever", false,
 		func(c *config, v string) error { return duration(&c.AuditRetention, v, 0) },
+	},
+	{
+		"TRANCHE_TRACES_ENDPOINT", "", "receiver of traces, OTLP over HTTP, such as http://collector:4318; without it OTEL_EXPORTER_OTLP_ENDPOINT; empty = no traces", false,
+		func(c *config, v string) error { c.TracesEndpoint = v; return urlOf(v, "http", "https") },
+	},
+	{
+		"TRANCHE_TRACES_RATIO", "1", "part of the traces that is kept, from 0 to 1", false,
+		func(c *config, v string) error { return ratio(&c.TracesRatio, v) },
 	},
 	{
 		"TRANCHE_LOG_FORMAT", "json", "json or text", false,

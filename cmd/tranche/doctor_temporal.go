@@ -119,7 +119,7 @@ func kindOf(t enumspb.IndexedValueType) string { return t.String() }
 func (d *doctor) checkWorkers(ctx context.Context) {
 	var missing, found []string
 	builds := map[string]bool{}
-	for _, queue := range []string{workflows.QueueExports, workflows.QueueBackfills} {
+	for _, queue := range []string{workflows.QueueExports, workflows.QueueBackfills, workflows.QueueNotifications} {
 		pollers, err := d.temporal.pollers(ctx, queue)
 		if err != nil {
 			d.problem("workers", fmt.Sprintf("%s: %v", queue, err), "check the rights of our identity in the namespace")

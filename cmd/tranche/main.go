@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -39,7 +40,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	}
 	root.SetArgs(args)
 	root.SetOut(out)
-	getenv = withConfigFlag(root, getenv)
+	getenv = withConfigFlag(root, withStandardNames(getenv))
 	root.AddCommand(apiCommand(getenv), workerCommand(getenv), migrateCommand(getenv), keysCommand(getenv))
 	root.AddCommand(configCommand(getenv))
 	root.AddCommand(healthCommand(getenv))
@@ -60,5 +61,16 @@ func withConfigFlag(root *cobra.Command, getenv func(string) string) func(string
 			return path
 		}
 		return getenv(name)
+	}
+}
+
+// withStandardNames lets the names that OpenTelemetry gives its settings stand for ours.
+func withStandardNames(getenv func(string) string) func(string) string {
+	return func(name string) string {
+		v := getenv(name)
+		if name == "TRANCHE_TRACES_ENDPOINT" {
+			v = cmp.Or(v, getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), getenv("OTEL_EXPORTER_OTLP_ENDPOINT"))
+		}
+		return v
 	}
 }

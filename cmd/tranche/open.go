@@ -25,8 +25,8 @@ type process struct {
 // openTimeout bounds the start of a process.
 const openTimeout = 30 * time.Second
 
-// open connects to the database and to Temporal. It refuses a database whose migrations are not those of this binary.
-func open(ctx context.Context, c config) (_ *process, err error) {
+// open connects to the database and to Temporal for a process of that name. It refuses a database whose migrations are not those of this binary.
+func open(ctx context.Context, c config, name string) (_ *process, err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	log, err := telemetry.NewLogger(c.LogFormat == "json", c.LogLevel)
@@ -56,12 +56,18 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	if err := db.CheckKeys(ctx); err != nil {
 		return nil, err
 	}
+	tracing, err := telemetry.NewTracing(ctx, telemetry.TraceOptions{
+		Endpoint: c.TracesEndpoint, Ratio: c.TracesRatio, Process: name, Version: version, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
 	options, err := c.temporalOptions(log)
 	if err != nil {
 		return nil, err
 	}
 	registry := telemetry.NewRegistry()
-	options.MetricsHandler = service.TemporalMetrics(registry)
+	options.MetricsHandler, options.Interceptors = service.TemporalMetrics(registry), service.TraceInterceptors(tracing)
 	temporal, err := client.DialContext(ctx, options)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", c.TemporalAddress, err)
@@ -73,7 +79,7 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	return &process{config: c, Parts: service.Parts{
 		DB: db, Temporal: temporal, Plugins: known, Models: service.ModelsAt(c.SourceTable), Metrics: metrics,
 		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp, Converter: options.DataConverter,
-		Namespace: c.TemporalNamespace, Registry: registry, Guard: safenet.Guard{Allow: c.AllowedNetworks},
+		Namespace: c.TemporalNamespace, Registry: registry, Tracing: tracing, Guard: safenet.Guard{Allow: c.AllowedNetworks},
 	}}, nil
 }
 
@@ -102,5 +108,5 @@ func (p *process) close() error {
 	defer cancel()
 	err := p.RunLog.Close(ctx)
 	p.Temporal.Close()
-	return errors.Join(err, p.DB.Close())
+	return errors.Join(err, p.Tracing.Stop(ctx), p.DB.Close())
 }

@@ -36,7 +36,7 @@ const (
 )
 
 func runWorker(ctx context.Context, c config) (err error) {
-	p, err := open(ctx, c)
+	p, err := open(ctx, c, "worker")
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,10 @@ type manual struct {
 	known map[string]string
 }
 
+func newManual(t *testing.T) *manual {
+	return &manual{t: t, path: map[string]string{"tranche": programs.service, "tranche-dev": programs.dev}, known: map[string]string{}}
+}
+
 // help is what the command explains with --help.
 func (m *manual) help(command []string) string {
 	m.mu.Lock()
@@ -68,6 +72,7 @@ func (m *manual) help(command []string) string {
 var (
 	available  = regexp.MustCompile(`(?s)Available Commands:\n(.*?)\n\n`)
 	subcommand = regexp.MustCompile(`(?m)^  ([a-z-]+) `)
+	topicLine  = regexp.MustCompile(`(?m)^  tranche ([a-z-]+) `)
 )
 
 // subcommands are those that the command has.
@@ -81,12 +86,27 @@ func (m *manual) subcommands(command []string) []string {
 	return names
 }
 
+// all is the help of a command and of all below it, topics too.
+func (m *manual) all(command []string) string {
+	text := m.help(command)
+	names := m.subcommands(command)
+	if _, topics, found := strings.Cut(text, "Additional help topics:\n"); found {
+		for _, topic := range topicLine.FindAllStringSubmatch(topics, -1) {
+			names = append(names, topic[1])
+		}
+	}
+	for _, name := range names {
+		text += m.all(append(slices.Clone(command), name))
+	}
+	return text
+}
+
 // problem says what the command line has that the program does not know, or nothing.
 func (m *manual) problem(line string) string {
 	words := strings.Fields(line)
 	command := words[:1]
 	for _, word := range words[1:] {
-		if name, isFlag := strings.CutPrefix(strings.Trim(word, "[]"), "-"); isFlag && name != "" && name != "-" {
+		if name, isFlag := strings.CutPrefix(strings.Trim(word, "[]"), "-"); isFlag && strings.Trim(name, "-0123456789dhm") != "" {
 			name, _, _ = strings.Cut(strings.TrimPrefix(name, "-"), "=")
 			if !regexp.MustCompile(`(?m)(^|[\s,])--?` + regexp.QuoteMeta(name) + `\b`).MatchString(m.help(command)) {
 				return "there is no flag " + word
@@ -113,7 +133,7 @@ var (
 
 func TestThePagesNameCommandsAndFlagsThatExist(t *testing.T) {
 	t.Parallel()
-	m := &manual{t: t, path: map[string]string{"tranche": programs.service, "tranche-dev": programs.dev}, known: map[string]string{}}
+	m := newManual(t)
 	found := 0
 	check := func(at, line string) {
 		found++
@@ -124,13 +144,7 @@ func TestThePagesNameCommandsAndFlagsThatExist(t *testing.T) {
 		}
 	}
 	spans, lines := mentions(t)
-	flags := m.help([]string{"tranche-dev"})
-	for _, name := range m.subcommands([]string{"tranche"}) {
-		flags += m.help([]string{"tranche", name})
-		for _, below := range m.subcommands([]string{"tranche", name}) {
-			flags += m.help([]string{"tranche", name, below})
-		}
-	}
+	flags := m.all([]string{"tranche-dev"}) + m.all([]string{"tranche"})
 	for _, s := range spans {
 		if line := commandSpan.FindStringSubmatch(s.text); line != nil {
 			check(s.at, line[1])
@@ -155,9 +169,7 @@ var others = []string{"TRANCHE_TEST_POSTGRES", "TRANCHE_MODEL_CHECKS", "TRANCHE_
 func TestThePagesNameSettingsThatExist(t *testing.T) {
 	t.Parallel()
 	out, _ := exec.Command(programs.service, "config").Output() // it also says which settings are missing
-	help, err := exec.Command(programs.service, "--help").Output()
-	require.NoError(t, err)
-	known := append(settingName.FindAllString(string(out)+string(help), -1), others...)
+	known := append(settingName.FindAllString(string(out)+newManual(t).all([]string{"tranche"}), -1), others...)
 	require.Contains(t, known, "TRANCHE_DATABASE_URL")
 	for _, p := range doctest.Pages(t) {
 		for i, line := range strings.Split(p.Text, "\n") {

@@ -15,8 +15,8 @@ import (
 	"tranche/dev/temporal"
 )
 
-// TestABackupThatIsRestoredMendsItself is what docs/operate.md promises: of a backup of our database, and of a Temporal
-// that is lost.
+// TestABackupThatIsRestoredMendsItself is what docs/operate.md promises of a backup of our database, with a Temporal that
+// is empty.
 func TestABackupThatIsRestoredMendsItself(t *testing.T) {
 	t.Parallel()
 	const hours = 4
@@ -40,27 +40,21 @@ func TestABackupThatIsRestoredMendsItself(t *testing.T) {
 	stop()
 	readDelivered(t, d.files).requireEvents(t, events)
 
-	d.environment = append(d.environment, "TRANCHE_DATABASE_URL="+backup)
-	stop = d.both(d.api())
-	d.refused(http.StatusNotFound, http.MethodGet, at(lost), nil)
-	until(t, workPatience, "the schedule that nobody knows to be removed", func() bool { return !d.scheduled(lost) })
-	require.Equal(t, map[string]int64{"delivered": 2, "missing": 2}, d.counts(kept, epoch, end))
-	for _, filled := range d.fill(kept, epoch, end).Backfills {
-		d.completed(kept, filled.ID, workPatience)
-	}
-	require.Equal(t, map[string]int64{"delivered": hours}, d.counts(kept, epoch, end))
-	readDelivered(t, d.files).requireEvents(t, events)
-	stop()
-
-	// Another Temporal knows nothing.
+	// Another Temporal knows nothing of what the backup does not know.
 	server := temporal.StartForTest(t, nil)
-	d.environment = append(d.environment, "TRANCHE_TEMPORAL_ADDRESS="+server.HostPort())
+	d.environment = append(d.environment, "TRANCHE_DATABASE_URL="+backup, "TRANCHE_TEMPORAL_ADDRESS="+server.HostPort())
 	var err error
 	d.temporal, err = client.DialContext(t.Context(), client.Options{HostPort: server.HostPort()})
 	require.NoError(t, err)
 	t.Cleanup(d.temporal.Close)
 	stop = d.both(d.api())
+	d.refused(http.StatusNotFound, http.MethodGet, at(lost), nil)
 	until(t, workPatience, "the schedule to be put again", func() bool { return d.scheduled(kept) })
+	require.Equal(t, map[string]int64{"delivered": 2, "missing": 2}, d.counts(kept, epoch, end))
+	for _, filled := range d.fill(kept, epoch, end).Backfills {
+		d.completed(kept, filled.ID, workPatience)
+	}
+	require.Equal(t, map[string]int64{"delivered": hours}, d.counts(kept, epoch, end))
 	deliver(epoch, end)
 	readDelivered(t, d.files).requireEvents(t, events)
 	stop()

@@ -19,7 +19,7 @@ import (
 )
 
 // Blocks of the pages that are marked "run" are run, in order, by one shell for each page, in a folder with the programs
-// in bin/. A line "# → …" behind a command says what it prints: "…" stands for anything, and an id for any id, which
+// in bin/, which is also where the shell looks for commands. A line "# → …" behind a command says what it prints: "…" stands for anything, and an id for any id, which
 // takes its place from there on. What only reads is repeated until it prints that: a reader would do the same. A block
 // that is marked "serve" starts tranche-dev, on ports of its own.
 const (
@@ -108,6 +108,7 @@ func newWalk(t *testing.T) *walk {
 	}
 	shell := exec.Command("bash", "--noprofile", "--norc", "-eu")
 	shell.Dir, shell.Stdout, shell.Stderr = w.folder, &w.output, &w.output
+	shell.Env = append(shell.Environ(), "HOME="+w.folder, "PATH="+filepath.Join(w.folder, "bin")+":"+os.Getenv("PATH"))
 	var err error
 	w.stdin, err = shell.StdinPipe()
 	require.NoError(t, err)
@@ -134,8 +135,8 @@ func (w *walk) serve(text string) {
 
 // reads says that a step changes nothing, so that it may be taken again.
 var (
-	reads  = regexp.MustCompile(`(?m)^\s*(curl|ls|cat|zcat|head|bin/tranche)\b`)
-	writes = regexp.MustCompile(`\s(-d|-X|--data|-o|apply|create|retry|cancel|pause|unpause|delete)\b`)
+	reads  = regexp.MustCompile(`(?m)^\s*(curl|ls|cat|zcat|head|tranche|bin/tranche)\b`)
+	writes = regexp.MustCompile(`\s(-d|-X|--data|-o|apply|create|fill|retry|cancel|pause|unpause|delete)\b`)
 )
 
 // take runs a step until it prints what the page says.

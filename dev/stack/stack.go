@@ -60,6 +60,8 @@ type Options struct {
 	Concurrency batch.Concurrency
 	// Housekeeping says when to repair and sweep; zero = DefaultHousekeeping.
 	Housekeeping Housekeeping
+	// Tracing makes traces; nil = none. It is not stopped by Stop.
+	Tracing *telemetry.Tracing
 	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
 	CatchUp time.Duration
 }
@@ -227,7 +229,7 @@ func (s *Stack) openTemporal(ctx context.Context) (err error) {
 	}
 	s.client, err = client.DialContext(ctx, client.Options{
 		HostPort: s.temporal.HostPort(), Logger: telemetry.NewTemporalLogger(s.options.Log),
-		MetricsHandler: service.TemporalMetrics(s.registry),
+		MetricsHandler: service.TemporalMetrics(s.registry), Interceptors: service.TraceInterceptors(s.options.Tracing),
 	})
 	return err
 }
@@ -238,7 +240,7 @@ func (s *Stack) serve() (err error) {
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
 	parts := service.Parts{
 		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log, Models: s.models,
-		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp, Registry: s.registry,
+		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp, Registry: s.registry, Tracing: s.options.Tracing,
 		Guard: safenet.Guard{Allow: safenet.Loopback()}, // receivers of notifications may run on the machine itself
 	}
 	house := s.options.housekeeping()

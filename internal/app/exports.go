@@ -46,6 +46,9 @@ type Exports struct {
 	Store     ExportStore
 	Schedules Schedules
 	Models    query.Catalog
+	// Source and Rows are asked for previews; nil = this process has no source.
+	Source    Counter
+	Rows      Sampler
 	Plugins   *destinations.Registry
 	Runs      *Runs
 	Backfills *Backfills

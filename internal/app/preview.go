@@ -74,7 +74,7 @@ func (s *Backfills) earliest(ctx context.Context, e batch.Export, selection quer
 	if s.Source == nil {
 		return at, false, false, nil
 	}
-	known, err = inTime(ctx, func(ctx context.Context) error {
+	known, err = inTime(ctx, previewTimeout, func(ctx context.Context) error {
 		at, any, err = s.Source.Earliest(ctx, query.Query{TeamID: e.TeamID, Model: selection.Model.Name})
 		return err
 	})
@@ -87,7 +87,7 @@ func (s *Backfills) weigh(ctx context.Context, e batch.Export, selection query.S
 		return nil // which rows it exports depends on the interval of each run
 	}
 	var rows int64
-	known, err := inTime(ctx, func(ctx context.Context) (err error) {
+	known, err := inTime(ctx, previewTimeout, func(ctx context.Context) (err error) {
 		rows, err = s.Source.Count(ctx, s.Plugins.Rows(e, selection, p.Range))
 		return err
 	})
@@ -105,8 +105,8 @@ func (s *Backfills) weigh(ctx context.Context, e batch.Export, selection query.S
 }
 
 // inTime says whether ask was done within the time of a preview.
-func inTime(ctx context.Context, ask func(context.Context) error) (bool, error) {
-	asking, cancel := context.WithTimeout(ctx, previewTimeout)
+func inTime(ctx context.Context, limit time.Duration, ask func(context.Context) error) (bool, error) {
+	asking, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := ask(asking)
 	if err != nil && errors.Is(asking.Err(), context.DeadlineExceeded) && ctx.Err() == nil {

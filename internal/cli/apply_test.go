@@ -226,3 +226,22 @@ func TestPlansForScripts(t *testing.T) {
 `)
 	require.NotContains(t, out.out, "hidden")
 }
+
+func TestFiltersAreComparedAsTheyAreStored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	filtered := w.file("filtered.yaml", `
+name: filtered
+filters:
+  - {key: $$browser, operator: exact, type: event, value: [Firefox]}
+destination: {type: File, config: {}}
+`)
+	w.run("exports", "apply", "-y", "-f", filtered).ends(cli.ExitOK)
+	w.run("exports", "diff", "-f", filtered).ends(cli.ExitOK)
+	printed := w.run("exports", "get", "filtered", "--definition").ends(cli.ExitOK).out
+	w.run("exports", "diff", "-f", w.file("printed.yaml", printed)).ends(cli.ExitOK)
+	w.run("exports", "diff", "-f", w.file("other.yaml", strings.Replace(printed, "Firefox", "Chrome", 1))).ends(cli.ExitDrift)
+	without := w.file("without.yaml", "{name: filtered, destination: {type: File, config: {}}}")
+	require.Contains(t, w.run("exports", "apply", "-y", "-f", without).ends(cli.ExitOK).out, `→ null`)
+	w.run("exports", "diff", "-f", without).ends(cli.ExitOK)
+}

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -130,17 +131,30 @@ func TestABarIsDrawnOnATerminal(t *testing.T) {
 	for hours := range 6 {
 		w.runOf(e, 20+hours, func(r *batch.Run) { r.Status, r.BackfillID, r.RowsCompleted = batch.RunCompleted, &b.ID, &rows })
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan printout)
-	go func() { done <- w.runWith(ctx, "backfills", "watch", "to the vault", "latest") }()
-	time.AfterFunc(300*time.Millisecond, stop)
-	p := <-done
+	p := w.interruptedAt("6,000 rows", "backfills", "watch", "to the vault", "latest")
 	require.Equal(t, cli.ExitInterrupted, p.code)
 	require.Contains(t, p.err, "\r\x1b[K[######..................]  25% Starting: 6 of 24 intervals, 6,000 rows")
 	require.Contains(t, p.err, "no longer watching; the backfill goes on\n  To end it: tranche backfills cancel 'to the vault' "+b.ID.String())
 	for _, drawn := range strings.Split(p.err, "\r\x1b[K") {
 		require.Less(t, len([]rune(strings.SplitN(drawn, "no longer", 2)[0])), 100, "the bar fits on one line")
 	}
+}
+
+// interruptedAt runs a command and interrupts it when it has printed the text.
+func (w *world) interruptedAt(text string, args ...string) printout {
+	w.t.Helper()
+	ctx, stop := context.WithCancel(w.t.Context())
+	defer stop()
+	before := w.printed
+	w.printed = func(all string) {
+		if before != nil {
+			before(all)
+		}
+		if strings.Contains(all, text) {
+			stop()
+		}
+	}
+	return w.runWith(ctx, args...)
 }
 
 func (w *world) says(e batch.Export, run *uuid.UUID, at time.Duration, level batch.LogLevel, text string) {
@@ -197,14 +211,13 @@ func TestFollowingAnExportEndsWithCtrlC(t *testing.T) {
 	w := newWorld(t)
 	e := w.export()
 	w.says(e, nil, 0, batch.LogInfo, "One.")
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	done := make(chan printout)
-	go func() { done <- w.runWith(ctx, "logs", "to the vault", "-f", "-o", "json") }()
-	w.says(e, nil, time.Second, batch.LogInfo, "Two.")
-	time.AfterFunc(300*time.Millisecond, stop)
-	p := <-done
-	p.ends(cli.ExitOK)
-	require.Contains(t, p.out, `"message":"One."`)
-	require.LessOrEqual(t, strings.Count(p.out, "One."), 1)
+	once := sync.OnceFunc(func() { w.says(e, nil, time.Second, batch.LogInfo, "Two.") })
+	w.printed = func(all string) {
+		if strings.Contains(all, `"message":"One."`) {
+			once()
+		}
+	}
+	p := w.interruptedAt("Two.", "logs", "to the vault", "-f", "-o", "json").ends(cli.ExitOK)
+	require.Equal(t, 1, strings.Count(p.out, "One."))
+	require.Equal(t, 2, strings.Count(p.out, "\n"))
 }

@@ -26,6 +26,7 @@ import (
 	"tranche/internal/auth"
 	"tranche/internal/cli"
 	"tranche/internal/telemetry"
+	"tranche/query"
 	"tranche/storage"
 	"tranche/storage/sqlite"
 )
@@ -51,6 +52,8 @@ type world struct {
 	input       string
 	interactive bool
 	answering   func()
+	// printed is told all that was printed so far, whenever something is.
+	printed func(all string)
 
 	mu  *sync.Mutex
 	now *time.Time
@@ -98,15 +101,16 @@ func (w *world) of(t *testing.T) *world {
 func (w *world) api(t *testing.T) *api.Server {
 	t.Helper()
 	log, registry := zap.NewNop(), telemetry.NewRegistry()
-	runs := &app.Runs{Store: w.db, Workflows: temporal{}, Logs: nowhere{}, Log: log, Now: w.clock}
 	plugins := destinations.NewRegistry(vault(), file.Plugin(file.Server{Root: t.TempDir()}))
+	w.db = w.db.WithPlugins(plugins)
+	runs := &app.Runs{Store: w.db, Workflows: temporal{}, Logs: nowhere{}, Log: log, Now: w.clock}
 	backfills := &app.Backfills{
-		Store: w.db, Workflows: temporal{}, Plugins: plugins, Runs: runs, Log: log, Now: w.clock, Limit: 5, Concurrency: 2, MostConcurrency: 20,
+		Store: w.db, Workflows: temporal{}, Models: query.PostHog(), Plugins: plugins, Runs: runs, Log: log, Now: w.clock, Limit: 5, Concurrency: 2, MostConcurrency: 20,
 	}
 	runs.Backfills = backfills
 	return &api.Server{
 		Exports: &app.Exports{
-			Store: w.db, Schedules: temporal{}, Plugins: plugins, Runs: runs, Backfills: backfills, Logs: nowhere{}, Log: log, Now: w.clock,
+			Store: w.db, Schedules: temporal{}, Models: query.PostHog()[:2], Plugins: plugins, Runs: runs, Backfills: backfills, Logs: nowhere{}, Log: log, Now: w.clock,
 		},
 		Runs: runs, Backfills: backfills, Coverage: &app.Coverage{Store: w.db, Backfills: backfills, Now: w.clock},
 		Logs: &app.Logs{Store: w.db}, Audit: &app.Audit{Store: w.db}, Keys: w.db, Answers: w.db,
@@ -172,7 +176,7 @@ func (w *world) run(args ...string) printout {
 
 func (w *world) runWith(ctx context.Context, args ...string) printout {
 	w.t.Helper()
-	var out, problems lockedBuffer
+	out, problems := lockedBuffer{printed: w.printed}, lockedBuffer{printed: w.printed}
 	in := &asked{strings.NewReader(w.input), w.answering}
 	env := cli.Env{
 		Getenv: func(name string) string { return w.env[name] }, In: in, Out: &out, Err: &problems, Now: w.clock, Zone: time.UTC, Version: "test",
@@ -205,14 +209,19 @@ func (w *world) runWith(ctx context.Context, args ...string) printout {
 
 // A lockedBuffer may be read while a command writes.
 type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu      sync.Mutex
+	b       bytes.Buffer
+	printed func(all string)
 }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.b.Write(p)
+	n, err := b.b.Write(p)
+	if b.printed != nil {
+		b.printed(b.b.String())
+	}
+	return n, err
 }
 
 func (b *lockedBuffer) String() string {

@@ -41,7 +41,7 @@ func (p Parts) API(o APIOptions) (*api.Server, error) {
 		Ready: func(ctx context.Context) error {
 			return errors.Join(outage("database", p.DB.Ping(ctx)), outage("temporal", uses.Workflows.Healthy(ctx)))
 		},
-		Scrape: telemetry.Handler(p.Registry), Metrics: p.Metrics, Log: p.Log, Now: time.Now,
+		Scrape: telemetry.Handler(p.Registry), Metrics: p.Metrics, Tracing: p.Tracing, Log: p.Log, Now: time.Now,
 		CursorKey: cursorKey, TemporalUI: o.TemporalUI, TrustedProxies: o.TrustedProxies, RateLimit: o.RateLimit,
 	}, nil
 }

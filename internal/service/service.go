@@ -18,6 +18,7 @@ import (
 	"tranche/internal/telemetry"
 	"tranche/internal/webhook"
 	"tranche/query"
+	"tranche/sources"
 	"tranche/storage"
 	"tranche/workflows"
 )
@@ -29,8 +30,8 @@ type Parts struct {
 	Plugins  *destinations.Registry
 	// Models are what can be exported.
 	Models query.Catalog
-	// Source tells previews of backfills how much there is; nil = they do not say.
-	Source  app.Counter
+	// Source tells previews what there is; nil = they do not say.
+	Source  sources.Source
 	Metrics *telemetry.Metrics
 	RunLog  *telemetry.RunLog
 	Log     *zap.Logger
@@ -42,6 +43,8 @@ type Parts struct {
 	Namespace string
 	// Registry is where the parts register what they measure; nil = nowhere.
 	Registry *prometheus.Registry
+	// Tracing makes traces; nil = none.
+	Tracing *telemetry.Tracing
 	// Guard says which hosts customers may be notified at.
 	Guard safenet.Guard
 }
@@ -93,17 +96,21 @@ type UseCases struct {
 func (p Parts) UseCases(q Quotas) UseCases {
 	flows := p.flows()
 	backfills := &app.Backfills{
-		Store: p.store(), Workflows: flows, Source: p.Source, Models: p.Models, Plugins: p.Plugins, Log: p.Log, Now: time.Now,
+		Store: p.store(), Workflows: flows, Models: p.Models, Plugins: p.Plugins, Log: p.Log, Now: time.Now,
 		Limit: q.Backfills, Concurrency: q.BackfillConcurrency, MostConcurrency: max(q.BackfillConcurrency, q.MostBackfillConcurrency),
 	}
 	runs := &app.Runs{Store: p.store(), Workflows: flows, Backfills: backfills, Logs: p.RunLog, Log: p.Log, Now: time.Now}
 	backfills.Runs = runs
+	exports := &app.Exports{
+		Store: p.store(), Schedules: flows, Models: p.Models, Plugins: p.Plugins, Runs: runs, Backfills: backfills,
+		Logs: p.RunLog, Log: p.Log, Now: time.Now,
+	}
+	if p.Source != nil {
+		backfills.Source, exports.Source, exports.Rows = p.Source, p.Source, sources.Sampler{Source: p.Source}
+	}
 	return UseCases{
-		Exports: &app.Exports{
-			Store: p.store(), Schedules: flows, Models: p.Models, Plugins: p.Plugins, Runs: runs, Backfills: backfills,
-			Logs: p.RunLog, Log: p.Log, Now: time.Now,
-		},
-		Runs: runs, Backfills: backfills, Logs: &app.Logs{Store: p.store()}, Workflows: flows,
+		Exports: exports,
+		Runs:    runs, Backfills: backfills, Logs: &app.Logs{Store: p.store()}, Workflows: flows,
 		Audit:         &app.Audit{Store: p.store()},
 		Notifications: &app.Notifications{Store: p.store(), Sender: p.sender(), Log: p.Log, Now: time.Now, Limit: app.DefaultSubscriptions},
 		Coverage:      &app.Coverage{Store: p.store(), Backfills: backfills, Now: time.Now},

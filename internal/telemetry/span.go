@@ -20,11 +20,11 @@ func StartSpan(ctx context.Context, name string, about ...attribute.KeyValue) (c
 }
 
 // EndSpan ends it. Of a failure it tells the code only: texts may quote rows or hosts.
-func EndSpan(span trace.Span, err error) {
+func EndSpan(span trace.Span, err error, options ...trace.SpanEndOption) {
 	if err != nil {
 		code := string(batch.CodeOf(err))
 		span.SetStatus(codes.Error, code)
 		span.SetAttributes(attribute.String("error.type", code))
 	}
-	span.End()
+	span.End(options...)
 }

@@ -63,6 +63,15 @@ var scenes = []scene{
 	{"a reset in the middle", func(ctx context.Context, r *recorder) error { return r.playReset(ctx, "export-reset-midway", 3) }},
 	{"the schedule", playSchedule},
 	{"a run that has to wait", playWaiting},
+	{"a notification that is taken", func(ctx context.Context, r *recorder) error {
+		return r.playNotify(ctx, "notify-delivered", http.StatusOK)
+	}},
+	{"a notification that is taken the second time", func(ctx context.Context, r *recorder) error {
+		return r.playNotify(ctx, "notify-retried", http.StatusServiceUnavailable, http.StatusOK)
+	}},
+	{"a notification that is given up", func(ctx context.Context, r *recorder) error {
+		return r.playNotify(ctx, "notify-given-up", http.StatusGone)
+	}},
 	{"more than one page", func(ctx context.Context, r *recorder) error {
 		export, err := r.export(ctx, "every 5 minutes")
 		if err != nil {
