@@ -63,7 +63,7 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 	if err != nil {
 		return Committed{}, err
 	}
-	ctx, release := a.keepLease(ctx, d, token)
+	ctx, release := a.keepLease(ctx, d, d.run.Interval, token)
 	defer release()
 	committed, err := a.publish(ctx, d, destination, receipts, generation, token)
 	if lost := context.Cause(ctx); err != nil && batch.CodeOf(lost) == batch.CodeSuperseded {
@@ -278,9 +278,9 @@ func (a *Activities) settle(
 // renewalsPerLease is how often a lease is kept alive within its life.
 const renewalsPerLease = 4
 
-// keepLease keeps the lease alive until release is called. When the lease is lost, the context ends: somebody else
-// commits the interval now.
-func (a *Activities) keepLease(ctx context.Context, d delivery, token int64) (leased context.Context, release func()) {
+// keepLease keeps the run's lease of an interval alive until release is called. When the lease is lost, the context ends:
+// somebody else commits the interval now.
+func (a *Activities) keepLease(ctx context.Context, d delivery, i batch.Interval, token int64) (leased context.Context, release func()) {
 	ttl := a.Limits.Heartbeat
 	leased, cancel := context.WithCancelCause(ctx)
 	done, ended := make(chan struct{}), make(chan struct{})
@@ -295,7 +295,7 @@ func (a *Activities) keepLease(ctx context.Context, d delivery, token int64) (le
 				return
 			case <-ticker.C:
 			}
-			err := a.Store.KeepLease(leased, d.export.ID, d.run.Interval, token, ttl)
+			err := a.Store.KeepLease(leased, d.export.ID, i, token, ttl)
 			if batch.CodeOf(err) == batch.CodeSuperseded {
 				lost.Store(true)
 				cancel(err)
@@ -313,7 +313,7 @@ func (a *Activities) keepLease(ctx context.Context, d delivery, token int64) (le
 		if lost.Load() {
 			return
 		}
-		if err := a.Store.ReleaseLease(context.WithoutCancel(leased), d.export.ID, d.run.Interval, token); err != nil {
+		if err := a.Store.ReleaseLease(context.WithoutCancel(leased), d.export.ID, i, token); err != nil {
 			a.log(ctx).Warn("A lease could not be released; it expires.", zap.Error(err))
 		}
 	}

@@ -79,10 +79,20 @@ func (a *Activities) takePlace(ctx context.Context, d delivery, destination dest
 	return nil
 }
 
-// removeOther is the commit of another interval without rows, by this run.
+// removeOther is the commit of another interval without rows, by this run, under the lease of that interval: several runs
+// may have to remove the same, and must not fence each other.
 func (a *Activities) removeOther(
 	ctx context.Context, d delivery, destination destinations.Destination, token int64, other batch.Interval,
 ) error {
+	if !other.End.Equal(d.run.Interval.End) { // else it is the run's own lease
+		var err error
+		if token, err = a.Store.AcquireLease(ctx, d.export.ID, other, d.run.ID, a.Limits.Heartbeat); err != nil {
+			return err
+		}
+		leased, release := a.keepLease(ctx, d, other, token)
+		defer release()
+		ctx = leased
+	}
 	previous, err := a.previous(ctx, d.export.ID, other)
 	if err != nil {
 		return err

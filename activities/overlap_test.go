@@ -178,12 +178,40 @@ func TestWhatARunOfAnotherLengthPublishedWithoutRecordingItIsRemoved(t *testing.
 	<-reached
 	p.sees(p.source.ids(interval))
 
-	fresh.deliverOf(bothHours, nil)
+	longer := p.beginOf(bothHours, nil)
+	fresh.stage(longer)
+	// It waits for the lease under which the old one published.
+	require.Eventually(t, func() bool { return fresh.commit(longer, 1) == nil }, 20*time.Second, 50*time.Millisecond)
 	p.sees(p.source.ids(bothHours))
 	goOn()
 	requireCode(t, <-done, batch.CodeSuperseded)
 	p.sees(p.source.ids(bothHours))
 	p.deliveredAre(bothHours)
+}
+
+// Several runs may each have to remove the same delivery of another length.
+func TestRunsThatReplaceTheSameDeliveryDoNotFenceEachOther(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.source.add(interval, 3)
+	p.source.add(nextHour, 4)
+	first, second := p.process(), p.process()
+	first.deliverOf(bothHours, nil)
+	b := p.replacing(interval, nextHour.End)
+	one, other := p.beginOf(interval, &b), p.beginOf(nextHour, &b)
+	first.stage(one)
+	second.stage(other)
+	reached, goOn := first.gate.stopAt("trash", stall)
+	done := make(chan error, 1)
+	go func() { done <- first.commit(one, 1) }()
+	<-reached
+	requireCode(t, second.commit(other, 1), batch.CodeBusy)
+	goOn()
+	require.NoError(t, <-done)
+	require.Eventually(t, func() bool { return second.commit(other, 1) == nil }, 20*time.Second, 50*time.Millisecond)
+	p.sees(p.source.ids(bothHours))
+	p.deliveredAre(interval, nextHour)
+	p.stagesNothing()
 }
 
 // Forget has a gate.

@@ -353,7 +353,7 @@ func (f *temporal) CancelRun(_ context.Context, r batch.Run) error {
 	return f.record("cancel run " + r.ID.String())
 }
 
-func (f *temporal) StartBackfill(_ context.Context, b batch.Backfill) error {
+func (f *temporal) StartBackfill(_ context.Context, _ batch.Export, b batch.Backfill) error {
 	return f.record("start backfill " + b.ID.String())
 }
 

@@ -84,13 +84,12 @@ func (c *Client) startInterval(ctx context.Context, e batch.Export, i batch.Inte
 }
 
 // StartBackfill starts the backfill's workflow; one that runs already is left alone.
-func (c *Client) StartBackfill(ctx context.Context, b batch.Backfill) error {
+func (c *Client) StartBackfill(ctx context.Context, e batch.Export, b batch.Backfill) error {
 	return c.start(ctx, client.StartWorkflowOptions{
 		ID: batch.BackfillWorkflowID(b.ExportID, b.ID), TaskQueue: QueueBackfills,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		TypedSearchAttributes: temporal.NewSearchAttributes(
-			AttributeTeam.ValueSet(b.TeamID), AttributeExport.ValueSet(b.ExportID.String()), AttributeBackfill.ValueSet(b.ID.String())),
-		StaticSummary: backfillSummary(b), Priority: priorityOf(b.TeamID, rankOf(b)),
+		TypedSearchAttributes: attributesOf(e, AttributeBackfill.ValueSet(b.ID.String())), // its runs inherit them
+		StaticSummary:         backfillSummary(b), Priority: priorityOf(b.TeamID, rankOf(b)),
 	}, Backfill, BackfillInput{BackfillID: b.ID, BatchExportID: b.ExportID, TeamID: b.TeamID})
 }
 

@@ -65,7 +65,7 @@ func startLongBackfill(t *testing.T, hours int, order batch.BackfillOrder) *long
 	})
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)
-	require.NoError(t, flows.StartBackfill(t.Context(), l.backfill))
+	require.NoError(t, flows.StartBackfill(t.Context(), export, l.backfill))
 	return l
 }
 

@@ -41,7 +41,7 @@ type Counter interface {
 // BackfillWorkflows is what Backfills needs of Temporal.
 type BackfillWorkflows interface {
 	// StartBackfill starts the backfill's workflow under its fixed id. One that runs already is no error.
-	StartBackfill(ctx context.Context, b batch.Backfill) error
+	StartBackfill(ctx context.Context, e batch.Export, b batch.Backfill) error
 	// CancelBackfill asks Temporal to cancel it. It is no error when there is none.
 	CancelBackfill(ctx context.Context, b batch.Backfill) error
 	// SteerBackfill tells the workflow to ask how the backfill is steered. It is no error when there is none.
@@ -210,7 +210,7 @@ func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill)
 	case err != nil:
 		return batch.Backfill{}, err
 	}
-	if err := s.Workflows.StartBackfill(ctx, b); err != nil {
+	if err := s.Workflows.StartBackfill(ctx, e, b); err != nil {
 		logOf(ctx, s.Log).Warn("The backfill's workflow is not started; the reconciler will start it.",
 			zap.Stringer("backfill_id", b.ID), zap.Error(err))
 	}

@@ -27,7 +27,11 @@ func (p *pass) backfill(ctx context.Context, b batch.Backfill) error {
 		if p.Now().Sub(b.LastUpdatedAt) < p.Grace {
 			return nil
 		}
-		if err := p.Workflows.StartBackfill(ctx, b); err != nil {
+		e, err := p.Store.ExportByID(ctx, b.ExportID)
+		if err != nil {
+			return err
+		}
+		if err := p.Workflows.StartBackfill(ctx, e, b); err != nil {
 			return err
 		}
 		p.mended(RepairBackfill, b.ExportID)

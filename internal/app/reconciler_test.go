@@ -451,9 +451,9 @@ func (f *temporal) DescribeBackfill(context.Context, batch.Backfill) (app.Execut
 	return app.ExecutionRunning, nil
 }
 
-func (f *temporal) StartBackfill(context.Context, batch.Backfill) error  { return nil }
-func (f *temporal) CancelBackfill(context.Context, batch.Backfill) error { return nil }
-func (f *temporal) SteerBackfill(context.Context, batch.Backfill) error  { return nil }
+func (f *temporal) StartBackfill(context.Context, batch.Export, batch.Backfill) error { return nil }
+func (f *temporal) CancelBackfill(context.Context, batch.Backfill) error              { return nil }
+func (f *temporal) SteerBackfill(context.Context, batch.Backfill) error               { return nil }
 
 type silence struct{}
 

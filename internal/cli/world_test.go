@@ -149,12 +149,12 @@ func vault() destinations.Plugin {
 // temporal accepts everything.
 type temporal struct{}
 
-func (temporal) Put(context.Context, batch.Export) error              { return nil }
-func (temporal) Remove(context.Context, uuid.UUID) error              { return nil }
-func (temporal) CancelRun(context.Context, batch.Run) error           { return nil }
-func (temporal) StartBackfill(context.Context, batch.Backfill) error  { return nil }
-func (temporal) CancelBackfill(context.Context, batch.Backfill) error { return nil }
-func (temporal) SteerBackfill(context.Context, batch.Backfill) error  { return nil }
+func (temporal) Put(context.Context, batch.Export) error                           { return nil }
+func (temporal) Remove(context.Context, uuid.UUID) error                           { return nil }
+func (temporal) CancelRun(context.Context, batch.Run) error                        { return nil }
+func (temporal) StartBackfill(context.Context, batch.Export, batch.Backfill) error { return nil }
+func (temporal) CancelBackfill(context.Context, batch.Backfill) error              { return nil }
+func (temporal) SteerBackfill(context.Context, batch.Backfill) error               { return nil }
 
 // nowhere drops the lines that customers would see.
 type nowhere struct{}
