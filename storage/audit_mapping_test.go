@@ -3,6 +3,7 @@ package storage
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -14,7 +15,7 @@ func TestMappingOfAuditEntriesForgetsNothing(t *testing.T) {
 	t.Parallel()
 	entry := batch.AuditEntry{
 		ID: uuid.New(), TeamID: 1, OrganizationID: 2, ExportID: uuid.New(), SubjectID: uuid.New(), Action: batch.ActRunClosed,
-		Actor: filled[batch.Actor](t), Note: "why", CreatedAt: filled[batch.Lag](t).End,
+		Actor: filled[batch.Actor](t), Note: "why", CreatedAt: filled[struct{ At time.Time }](t).At,
 		Changes: []batch.FieldChange{{Field: "f", Before: json.RawMessage(`null`), After: json.RawMessage(`{"a":1}`)}},
 	}
 	row, err := auditRowOf(entry)
