@@ -1,6 +1,8 @@
 package storage_test
 
 import (
+	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 
 	"tranche/batch"
 	"tranche/storage"
+	"tranche/storage/sqlite"
 	"tranche/storage/storagetest"
 )
 
@@ -340,4 +343,34 @@ func TestTheLogOfAMessage(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, list)
 	})
+}
+
+// TestAddressesAreSealedAnewWithTheKeys rotates the master keys: an old one is not needed any more.
+func TestAddressesAreSealedAnewWithTheKeys(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tranche.db")
+	keys := make([]storage.MasterKey, 2)
+	for i := range keys {
+		var err error
+		keys[i], err = storage.NewMasterKey(fmt.Sprintf("k%d", i))
+		require.NoError(t, err)
+	}
+	open := func(keys ...storage.MasterKey) *storage.DB {
+		sealer, err := storage.NewSealer(keys...)
+		require.NoError(t, err)
+		db, err := sqlite.Open(t.Context(), path, sealer)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, db.Close()) })
+		require.NoError(t, db.Migrate(t.Context()))
+		return db
+	}
+	s := subscribe(t, open(keys[0]), uuid.Nil)
+	_, err := open(keys[1]).Subscription(t.Context(), 1, uuid.Nil, s.ID)
+	require.ErrorIs(t, err, storage.ErrSealed)
+	n, err := open(keys[1], keys[0]).Rotate(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
+	got, err := open(keys[1]).Subscription(t.Context(), 1, uuid.Nil, s.ID)
+	require.NoError(t, err)
+	require.Equal(t, s, got)
 }
