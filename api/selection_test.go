@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"tranche/query"
+	"tranche/sources/sourcetest"
 )
 
 // aQuery is a SELECT that clients may send.
@@ -187,4 +190,34 @@ func TestABackfillFromTheBeginningOfAQueryThatNeedsAStart(t *testing.T) {
 	w.call(t, http.MethodPost, backfills("SELECT event FROM events WHERE timestamp >= {data_interval_start}"), fromTheBeginning).
 		invalid("invalid_input", "The query uses {data_interval_start}: a backfill of it needs a 'start_at'", "start_at")
 	require.Equal(t, http.StatusCreated, w.call(t, http.MethodPost, backfills("SELECT event FROM events WHERE timestamp < {data_interval_end}"), fromTheBeginning).Code)
+}
+
+// Hostile names, keys and values are kept as they are, and come back as they were sent.
+func TestHostileTextsInFiltersAndQueries(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, text := range sourcetest.Hostile() {
+		body, err := json.Marshal(map[string]any{
+			"name": "x", "interval": "hour", "destination": map[string]any{"type": "Vault", "config": map[string]any{"bucket": "b", "secret": "s"}},
+			"hogql_query": "SELECT event AS " + query.QuoteName(text) + ", properties." + query.QuoteName(text) + " AS p FROM events WHERE event != " + query.QuoteText(text),
+			"filters":     []any{map[string]any{"type": "event", "key": text, "operator": "icontains", "value": []any{text}}},
+		})
+		require.NoError(t, err)
+		made := w.call(t, http.MethodPost, exports, string(body))
+		require.Equal(t, http.StatusCreated, made.Code, "%s: %s", text, made.Body)
+		shown := w.call(t, http.MethodGet, exports+"/"+made.text("id"), "").json()
+		require.Equal(t, text, shown["filters"].([]any)[0].(map[string]any)["key"])
+		require.Equal(t, map[string]any{"hogql_val_0": text}, shown["schema"].(map[string]any)["values"])
+		for _, operator := range []string{text, "exact " + text} {
+			body, err := json.Marshal([]any{map[string]any{"type": "event", "key": "a", "operator": operator, "value": 1}})
+			require.NoError(t, err)
+			answer := w.call(t, http.MethodPatch, exports+"/"+made.text("id"), `{"filters": `+string(body)+`}`)
+			require.Equal(t, http.StatusBadRequest, answer.Code, text)
+			require.Equal(t, "filters__0", answer.text("attr"))
+		}
+		sql, err := json.Marshal("SELECT event FROM events WHERE event = 'a' " + text + " 1")
+		require.NoError(t, err)
+		answer := w.call(t, http.MethodPatch, exports+"/"+made.text("id"), `{"hogql_query": `+string(sql)+`}`)
+		require.Contains(t, []int{http.StatusOK, http.StatusBadRequest}, answer.Code, "%s: %s", text, answer.Body)
+	}
 }

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 
 	"tranche/batch"
 	"tranche/destinations"
+	"tranche/sources/sourcetest"
 )
 
 // customFields are what a source delivers of a customer's query.
@@ -135,4 +137,27 @@ func TestTablesThatDoNotFitAQuery(t *testing.T) {
 			require.Equal(t, tt.want, batch.MessageOf(err))
 		})
 	}
+}
+
+// Names of columns are the customer's text: they are names, whatever is in them.
+func TestHostileNamesOfColumns(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	var fields []arrow.Field
+	var names []string
+	row := map[string]any{}
+	for _, name := range sourcetest.Hostile() {
+		fields = append(fields, arrow.Field{Name: name, Type: arrow.BinaryTypes.String, Nullable: true})
+		names, row[name] = append(names, name), "the value of "+name
+	}
+	rows, err := json.Marshal([]any{row})
+	require.NoError(t, err)
+	for hour := range 2 {
+		_, err := p.deliver(custom(p, hour, func(r *destinations.Run) { r.Merge, r.Key, r.Version = true, names[:3], names[3:6] }), table(t, arrow.NewSchema(fields, nil), string(rows)))
+		require.NoError(t, err)
+	}
+	require.Equal(t, names, p.texts(`SELECT attname::text FROM pg_attribute WHERE attrelid = 'shop.events'::regclass AND attnum > 0 ORDER BY attnum`))
+	require.Equal(t, []string{"1"}, p.texts(`SELECT count(*)::text FROM shop.events`), "both runs delivered the same row")
+	require.Equal(t, []string{"events", "tranche_deliveries"}, p.texts(`SELECT relname::text FROM pg_class WHERE relnamespace = 'shop'::regnamespace AND relkind = 'r' ORDER BY 1`))
+	require.Equal(t, []string{`the value of "; DROP TABLE events; --`}, p.texts(`SELECT """; DROP TABLE events; --" FROM shop.events`))
 }
