@@ -80,8 +80,8 @@ func fits(s described, t reflect.Type) bool {
 		return false
 	}
 	switch {
-	case s.Ref == "" && s.Type == nil: // any JSON
-		return t == reflect.TypeFor[json.RawMessage]()
+	case t == reflect.TypeFor[json.RawMessage](): // holds anything
+		return true
 	case s.Ref != "":
 		return t.Kind() == reflect.Struct && t != reflect.TypeFor[time.Time]()
 	case s.Format == "date-time":
