@@ -12,7 +12,7 @@ import (
 
 func exportsCommand(env Env) *cobra.Command {
 	cmd := noun("exports", "Create, change and look at batch exports",
-		listExportsCommand(env), getExportCommand(env), createExportCommand(env), applyCommand(env), diffCommand(env),
+		listExportsCommand(env), getExportCommand(env), createExportCommand(env), applyCommand(env), diffCommand(env), previewExportCommand(env),
 		pauseExportCommand(env), unpauseExportCommand(env), deleteExportCommand(env), testExportCommand(env))
 	cmd.Aliases = []string{"export"}
 	cmd.Long = "Create, change and look at batch exports.\n\nWherever EXPORT is asked for, its id or its name will do, if no other export has the name."
