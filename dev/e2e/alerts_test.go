@@ -96,7 +96,7 @@ const brokenType = "Broken"
 func breaking(files destinations.Plugin, mended *atomic.Bool) destinations.Plugin {
 	return destinations.Define(destinations.Definition[file.Config]{
 		Type: brokenType, Name: "a refusal", Guarantee: destinations.AtomicObjects,
-		Columns: func(_ file.Config, m batch.Model) ([]query.Column, error) { return objects.Columns(m) },
+		Columns: func(_ file.Config, m query.Model) ([]query.Column, error) { return objects.Columns(m) },
 		Open: func(ctx context.Context, c file.Config) (destinations.Destination, error) {
 			if !mended.Load() {
 				return nil, batch.Errorf(batch.Code(c.Prefix), nil, "the destination refuses")
