@@ -75,7 +75,9 @@ func (s scrape) sum(metric string, labels ...string) (total float64, any bool) {
 type watch struct {
 	*caller
 	processes map[string]string
-	stages    []stage
+	// aside are alerts that a test may cause and does not look for.
+	aside  string
+	stages []stage
 }
 
 type stage struct {
@@ -83,6 +85,7 @@ type stage struct {
 	began   scrape
 	ended   scrape
 	fires   []string
+	still   bool // clocks that stand between the scrapes stand
 }
 
 // begin begins a stage.
@@ -115,7 +118,7 @@ func (w *watch) series(name string) string {
 		case !has:
 			values = append(values, fmt.Sprintf("_x%d", s.minutes))
 		case strings.Contains(name, "_timestamp_seconds{"):
-			if had && from == to { // it stands still
+			if s.still && had && from == to {
 				values = append(values, fmt.Sprintf("%gx%d", before, s.minutes-1))
 			} else {
 				values = append(values, fmt.Sprintf("%d+60x%d", clock*60, s.minutes-1))
@@ -170,7 +173,7 @@ func (w *watch) requireAlerts() {
 	at := 0
 	for _, s := range w.stages {
 		at += s.minutes
-		e := expectation{Expr: `count by (alertname) (ALERTS{alertstate="firing"})`, At: fmt.Sprintf("%dm", at-1), Samples: []sample{}}
+		e := expectation{Expr: fmt.Sprintf(`count by (alertname) (ALERTS{alertstate="firing",alertname!~%q})`, w.aside), At: fmt.Sprintf("%dm", at-1), Samples: []sample{}}
 		for _, alert := range s.fires {
 			e.Samples = append(e.Samples, sample{fmt.Sprintf("{alertname=%q}", alert), 1})
 		}

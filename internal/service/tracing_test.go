@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -29,7 +30,7 @@ func work(ctx context.Context, fail bool) error {
 }
 
 func child(ctx workflow.Context, fail bool) error {
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{ScheduleToCloseTimeout: 1e9})
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{ScheduleToCloseTimeout: time.Minute})
 	return workflow.ExecuteActivity(ctx, work, fail).Get(ctx, nil)
 }
 
@@ -49,6 +50,7 @@ func execute(t *testing.T, header string, fail bool) map[string]tracetest.SpanSt
 	for _, i := range TraceInterceptors(tracing) {
 		interceptors = append(interceptors, i.(interceptor.WorkerInterceptor))
 	}
+	env.SetTestTimeout(time.Minute) // of a busy machine
 	env.SetWorkerOptions(worker.Options{Interceptors: interceptors})
 	env.RegisterWorkflow(child)
 	env.RegisterActivity(work)
