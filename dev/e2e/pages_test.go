@@ -127,7 +127,7 @@ func (m *manual) problem(line string) string {
 
 var (
 	commandSpan = regexp.MustCompile(`^(?:bin/)?(tranche(?:-dev)? .*)$`)
-	commandLine = regexp.MustCompile(`(?:^|[\s(;|&])(?:\.?/?bin/)?(tranche(?:-dev)? [^#|;&)<>"']*)`)
+	commandLine = regexp.MustCompile(`(?:^|[(;|&])\s*(?:\w+=\S+ +)*(?:\.?/?bin/)?(tranche(?:-dev)? [^#|;&)<>"']*)`)
 	flagSpan    = regexp.MustCompile(`^--[a-z-]+$`)
 )
 
