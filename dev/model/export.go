@@ -169,6 +169,30 @@ func (s *sequence) story() string {
 			}
 			lines = append(lines, found...)
 		}
+		lines = append(lines, e.pending()...)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// pending are the activities that open runs wait for.
+func (e *export) pending() []string {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	runs, err := e.runs(ctx)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var lines []string
+	for _, r := range runs {
+		if r.status.Final() {
+			continue
+		}
+		found, err := e.h.client.DescribeWorkflowExecution(ctx, r.workflow, r.temporal)
+		if err != nil {
+			lines = append(lines, err.Error())
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("open run %s: %s, waits for %v", r.id, found.GetWorkflowExecutionInfo().GetStatus(), found.GetPendingActivities()))
+	}
+	return lines
 }

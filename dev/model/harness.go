@@ -167,6 +167,7 @@ func (h *harness) startAPI() {
 	metrics := telemetry.NewMetrics(registry)
 	parts := service.Parts{
 		DB: h.db, Temporal: h.client, Metrics: metrics, RunLog: telemetry.NewRunLog(h.db, metrics, zap.NewNop()), Log: zap.NewNop(), Registry: registry,
+		Models:  service.ModelsAt("events"),
 		Plugins: destinations.NewRegistry(memory.Plugin(memory.Client{URL: h.control.URL + "/op", Worker: "api"})),
 	}
 	server, err := parts.API(service.APIOptions{

@@ -69,8 +69,12 @@ func (s *sequence) busy(ctx context.Context, began time.Time) (string, error) {
 		for _, look := range []func(context.Context) (string, error){
 			e.working, e.dangling, func(ctx context.Context) (string, error) { return e.late(ctx, began) }, e.unscheduled,
 		} {
-			if busy, err := look(ctx); err != nil || busy != "" {
-				return e.name + ": " + busy, err
+			busy, err := look(ctx)
+			if err != nil {
+				return "", err
+			}
+			if busy != "" {
+				return e.name + ": " + busy, nil
 			}
 		}
 	}

@@ -73,7 +73,7 @@ func runWorker(text string) error {
 	if err != nil {
 		return err
 	}
-	source, err := postgres.New(postgres.Options{DSN: c.Database, SplitRows: 2})
+	source, err := postgres.New(postgres.Options{DSN: c.Database, Models: service.ModelsAt("events"), SplitRows: 2})
 	if err != nil {
 		return err
 	}
@@ -82,6 +82,7 @@ func runWorker(text string) error {
 	probe := &probe{config: c}
 	parts := service.Parts{
 		DB: db, Temporal: temporal, Metrics: metrics, RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, Registry: registry,
+		Models:  service.ModelsAt("events"),
 		Plugins: destinations.NewRegistry(memory.Plugin(memory.Client{URL: c.Control + "/op", Worker: c.Name})),
 	}
 	worker, err := parts.StartWorker(service.WorkerOptions{
