@@ -25,20 +25,14 @@ func (c SelectionChange) any() bool {
 	return c.Filters.Is || c.Query.Is || c.Modifiers.Is || c.PrimaryKey.Is || c.VersionKey.Is || c.Mode.Is
 }
 
-// The limits of a selection that package query does not have.
-const (
-	maxQuery = 16 << 10 // bytes
-	maxKey   = 32       // columns
-)
+// maxQuery is how long a query may be, in bytes: as long as the parser takes.
+const maxQuery = 16 << 10
 
 // FilterOperators are the operators of filters, FilterTypes what their keys may be of.
 func FilterOperators() []string { return query.Operators() }
 
 // FilterTypes are what the keys of filters may be of.
 func FilterTypes() []string { return query.FilterTypes() }
-
-// Functions are the names of the functions of queries.
-func Functions() []string { return query.Functions() }
 
 // A Schema shows what a customer's query over events became.
 type Schema = query.Schema
