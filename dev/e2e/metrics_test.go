@@ -177,7 +177,7 @@ func (w *watch) requireAlerts() {
 		for _, alert := range s.fires {
 			e.Samples = append(e.Samples, sample{fmt.Sprintf("{alertname=%q}", alert), 1})
 		}
-		e.Expr = `sign(` + e.Expr + `)` // however many of each
+		e.Expr = `sgn(` + e.Expr + `)` // however many of each
 		expected = append(expected, e)
 	}
 	test, err := yaml.Marshal(map[string]any{
