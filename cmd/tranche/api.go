@@ -34,7 +34,7 @@ func runAPI(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	p.Models = service.ModelsAt(c.SourceTable)
+	p.Models = c.Models.Catalog
 	if c.SourceURL != "" {
 		source, err := service.OpenSource(c.SourceURL, p.Models)
 		if err != nil {

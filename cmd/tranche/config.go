@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"tranche/batch"
+	"tranche/internal/service"
+	"tranche/sources/models"
 	"tranche/storage"
 )
 
@@ -21,6 +23,8 @@ type config struct {
 	TemporalUIURL           string
 	SourceURL               string
 	SourceTable             string
+	ModelsFile              string
+	Models                  models.File
 	FileRoot                string
 	AllowedNetworks         []netip.Prefix
 	AWSIdentity             string
@@ -94,6 +98,10 @@ var settings = []setting{
 	{
 		"TRANCHE_SOURCE_TABLE", "events", "table with the events, optionally with its schema", false,
 		func(c *config, v string) error { c.SourceTable = v; return notEmpty(v) },
+	},
+	{
+		"TRANCHE_MODELS_FILE", "", "YAML file with the tables and columns of models, and with models of your own; the same for api and worker", false,
+		func(c *config, v string) error { c.ModelsFile = v; return nil },
 	},
 	{
 		"TRANCHE_FILE_ROOT", "", "folder below which File destinations write; empty = the type is refused", false,
@@ -207,6 +215,12 @@ func readConfig(getenv func(string) string, required ...string) (config, error) 
 		}
 		if err := s.parse(&c, v.text); err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", s.name, err))
+		}
+	}
+	var err error
+	if c.Models, err = service.ReadModels(c.SourceTable, c.ModelsFile); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			problems = append(problems, fmt.Errorf("TRANCHE_MODELS_FILE: %s", strings.TrimSpace(line)))
 		}
 	}
 	for _, name := range required {

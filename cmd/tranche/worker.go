@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -38,12 +39,15 @@ func runWorker(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	p.Models = service.ModelsAt(c.SourceTable)
+	p.Models = c.Models.Catalog
 	source, err := service.OpenSource(c.SourceURL, p.Models)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
+	if err := service.CheckModels(ctx, source, c.Models, p.Log); err != nil {
+		return fmt.Errorf("the models do not fit the source:\n%w", err)
+	}
 	limits := activities.Production()
 	limits.Settle, limits.SettleSubHourly = c.SettleDelay, c.SettleDelaySub
 	worker, err := p.StartWorker(service.WorkerOptions{

@@ -244,7 +244,7 @@ func TestATableWithoutTheTimeOfArrivalCannotWork(t *testing.T) {
 func TestCheckNamesTheColumnsThatAreWrong(t *testing.T) {
 	t.Parallel()
 	s := start(t, postgres.Options{}, strings.Replace(small, "distinct_id text", "distinct_id text, properties bytea", 1))
-	err := s.Check(t.Context())
+	err := s.Check(t.Context(), query.PostHog())
 	for _, problem := range []string{
 		`the table events of the PostgreSQL source has no column "created_at", which the model events has for created_at`,
 		`the column "properties" of the table events of the PostgreSQL source has the type bytea, and the field properties of the model events is a json`,

@@ -70,8 +70,8 @@ func (s *Source) table(ctx context.Context, c *pgx.Conn, m query.Model, used map
 		kind, ok := types[f.Column]
 		if !ok {
 			problems = append(problems, batch.Errorf(batch.CodeConfig, nil,
-				"the table %s of the PostgreSQL source has no column %q, which the model %s has for %s",
-				strings.Join(m.Table, "."), f.Column, m.Name, f.Name))
+				"the table %s of the PostgreSQL source has no column %q, which the model %s has for %s; it has %s",
+				strings.Join(m.Table, "."), f.Column, m.Name, f.Name, query.Listed(types)))
 		} else if allowed := typesOf[f.Type]; allowed != nil && !slices.Contains(allowed, kind) {
 			problems = append(problems, batch.Errorf(batch.CodeSchema, nil,
 				"the column %q of the table %s of the PostgreSQL source has the type %s, and the field %s of the model %s is a %s",
@@ -114,8 +114,8 @@ var typesOf = map[query.Type][]string{
 	query.TypeStrings: {"_text", "_varchar"},
 }
 
-// Check compares the models with the tables of the database, all of them, and says what is wrong with each.
-func (s *Source) Check(ctx context.Context) error {
+// Check compares models with the tables of the database, and says all that is wrong with each.
+func (s *Source) Check(ctx context.Context, models query.Catalog) error {
 	c, err := s.connect(ctx)
 	if err != nil {
 		return err
@@ -123,7 +123,7 @@ func (s *Source) Check(ctx context.Context) error {
 	defer hangUp(ctx, c)
 	s.tables.forget()
 	var problems []error
-	for _, m := range s.models {
+	for _, m := range models {
 		if _, err := s.table(ctx, c, m, nil); err != nil {
 			if err = classify(ctx, err); batch.CodeOf(err).Retryable() {
 				return err
