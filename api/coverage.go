@@ -183,7 +183,7 @@ func (s *Server) coverageRoutes() []route {
 		}},
 		{http.MethodPost, exportPath + "/coverage/fill", auth.ScopeWrite, s.once(s.fillCoverage), operation{
 			id: "coverage_fill", summary: "Start backfills of exactly the intervals that failed or are missing", status: http.StatusOK,
-			answer: reflect.TypeFor[filledBody](), body: func(f *form) { fillOf(f, nobody) }, once: true, example: exampleFill,
+			answer: reflect.TypeFor[filledBody](), body: func(f *form) { fillOf(f, s.nobody()) }, once: true, example: exampleFill,
 		}},
 	}
 }

@@ -97,8 +97,6 @@ func enumOf(t reflect.Type) []string {
 		return textsOf(batch.ActorKinds)
 	case reflect.TypeFor[batch.Action]():
 		return textsOf(batch.Actions)
-	case reflect.TypeFor[batch.Model]():
-		return models.listed
 	case reflect.TypeFor[batch.Frequency]():
 		return intervals.listed
 	}
