@@ -34,7 +34,9 @@ type Activities struct {
 	Memory *Memory
 	// Concurrency limits how many runs work at once.
 	Concurrency batch.Concurrency
-	Now         func() time.Time
+	// Lookback leaves out rows that happened longer before their interval; 0 = none.
+	Lookback time.Duration
+	Now      func() time.Time
 }
 
 // Store is what the activities need of the database.
@@ -70,6 +72,7 @@ type Store interface {
 	Delivery(ctx context.Context, exportID uuid.UUID, i batch.Interval) (*batch.Delivery, error)
 	// DeliveredWithin returns the bounds of the deliveries that overlap the range.
 	DeliveredWithin(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Interval, error)
+	DeliveredOtherwise(ctx context.Context, exportID uuid.UUID, within batch.Interval, by batch.Selection) (*batch.Interval, error)
 	// Visible returns every delivery that overlaps the interval and that a reader may see; Supersede ends that those of
 	// other lengths count, Forget removes one of which nothing is visible any more. FencedIntervals returns the other
 	// intervals of which FencedObjects knows files.
@@ -207,7 +210,14 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 		return delivery{}, err
 	}
 	rows := a.Plugins.Rows(e, r.Interval)
-	rows.Columns = columns
+	rows.Columns, rows.Lookback = columns, a.Lookback
+	if r.BackfillID != nil {
+		b, err := a.Store.BackfillByID(ctx, *r.BackfillID)
+		if err != nil {
+			return delivery{}, err
+		}
+		rows.By = query.TimeOf(b.By)
+	}
 	return delivery{run: r, export: e, plugin: plugin, model: model, query: rows}, nil
 }
 

@@ -91,7 +91,7 @@ type prospect struct {
 // explore looks for the earliest row of the project's whole model, moves the start to the boundary before it when it is
 // later than the start that was asked for, and counts the rows.
 func (a *Activities) explore(ctx context.Context, p *prospect, e batch.Export) error {
-	earliest, any, err := a.Source.Earliest(ctx, query.Query{TeamID: e.TeamID, Model: e.Model})
+	earliest, any, err := a.Source.Earliest(ctx, query.Query{TeamID: e.TeamID, Model: e.Model, By: query.TimeOf(p.By)})
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,9 @@ func (a *Activities) explore(ctx context.Context, p *prospect, e batch.Export) e
 	}
 	counting, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
-	records, err := a.Source.Count(counting, a.Plugins.Rows(e, p.Range(p.calendar, p.now)))
+	rows := a.Plugins.Rows(e, p.Range(p.calendar, p.now))
+	rows.By, rows.Lookback = query.TimeOf(p.By), a.Lookback
+	records, err := a.Source.Count(counting, rows)
 	if errors.Is(counting.Err(), context.DeadlineExceeded) && ctx.Err() == nil {
 		return nil
 	}

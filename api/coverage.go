@@ -44,6 +44,8 @@ type coveredBody struct {
 	Bytes       *int64     `json:"bytes"`
 	DeliveredAt *instant   `json:"delivered_at"`
 	DeliveredBy *uuid.UUID `json:"delivered_by"`
+	// LateRecords arrived after it; a retry delivers them.
+	LateRecords *int64 `json:"late_records"`
 	// Overlaps says that another delivered interval has some of the same time.
 	Overlaps bool       `json:"overlaps"`
 	Backfill *uuid.UUID `json:"backfill"`
@@ -136,6 +138,7 @@ func (s *Server) coveredBody(e batch.Covered) coveredBody {
 	}
 	if d := e.Delivery; d != nil {
 		body.Records, body.Bytes, body.DeliveredAt, body.DeliveredBy = &d.Rows, &d.Bytes, instantOf(&d.CommittedAt), &d.RunID
+		body.LateRecords = &d.LateRows
 	}
 	return body
 }

@@ -85,6 +85,8 @@ func enumOf(t reflect.Type) []string {
 		})
 	case reflect.TypeFor[batch.BackfillOrder]():
 		return textsOf(batch.BackfillOrders)
+	case reflect.TypeFor[batch.Selection]():
+		return textsOf(batch.Selections)
 	case reflect.TypeFor[batch.CoverageStatus]():
 		return textsOf(batch.CoverageStatuses)
 	case reflect.TypeFor[batch.Code]():

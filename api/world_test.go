@@ -79,7 +79,7 @@ func newWorld(t *testing.T, changes ...func(*api.Server)) *world {
 	w.DB = w.DB.WithPlugins(plugins)
 	runs := &app.Runs{Store: w.DB, Workflows: w.temporal, Logs: w.logs, Log: log, Now: w.clock}
 	backfills := &app.Backfills{
-		Store: w.DB, Workflows: w.temporal, Plugins: plugins, Runs: runs, Log: log, Now: w.clock,
+		Models: query.PostHog(), Store: w.DB, Workflows: w.temporal, Plugins: plugins, Runs: runs, Log: log, Now: w.clock,
 		Limit: 5, Concurrency: 2, MostConcurrency: 20,
 	}
 	runs.Backfills = backfills

@@ -38,6 +38,14 @@ const (
 	ByEvent                 // when it happened
 )
 
+// TimeOf is the time of a selection.
+func TimeOf(s batch.Selection) Time {
+	if s == batch.ByTimestamp {
+		return ByEvent
+	}
+	return ByIngestion
+}
+
 // Field is the field by which the query's rows belong to the interval.
 func (q Query) Field(m Model) (Field, error) {
 	if q.By == ByEvent {

@@ -43,6 +43,8 @@ type config struct {
 	SettleDelay             time.Duration
 	SettleDelaySub          time.Duration
 	CatchUp                 time.Duration
+	EventLookback           time.Duration
+	LateCheckAfter          time.Duration
 	LogRetention            time.Duration
 	AuditRetention          time.Duration
 	LogFormat               string
@@ -181,6 +183,14 @@ var settings = []setting{
 	{
 		"TRANCHE_SETTLE_DELAY_SUB_HOURLY", "30s", "the same for intervals below an hour", false,
 		func(c *config, v string) error { return duration(&c.SettleDelaySub, v, 0) },
+	},
+	{
+		"TRANCHE_EVENT_LOOKBACK", "0", "leaves out rows that happened longer before their interval, or more than a day after it; 0 = every row is exported, however late; for api and worker alike", false,
+		func(c *config, v string) error { return duration(&c.EventLookback, v, 0) },
+	},
+	{
+		"TRANCHE_LATE_CHECK_AFTER", "1h", "how long after a delivery its interval is counted once more, for rows that came late; 0 = never", false,
+		func(c *config, v string) error { return duration(&c.LateCheckAfter, v, 0) },
 	},
 	{
 		"TRANCHE_CATCHUP_WINDOW", "720h", "how long an interval may be overdue and is still started; for api and worker alike", false,

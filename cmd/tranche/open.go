@@ -67,7 +67,7 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	metrics := telemetry.NewMetrics(registry)
 	return &process{config: c, registry: registry, Parts: service.Parts{
 		DB: db, Temporal: temporal, Plugins: known, Metrics: metrics,
-		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp,
+		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp, Lookback: c.EventLookback,
 	}}, nil
 }
 

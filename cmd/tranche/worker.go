@@ -53,7 +53,7 @@ func runWorker(ctx context.Context, c config) (err error) {
 	worker, err := p.StartWorker(service.WorkerOptions{
 		Source: source, Limits: limits, Slots: c.WorkerSlots, BackfillSlots: c.BackfillSlots, Concurrency: c.Concurrency,
 		Memory:         int64(c.MemoryMB) << 20,
-		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: c.LogRetention, AuditRetention: c.AuditRetention,
+		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: c.LogRetention, RecountAfter: c.LateCheckAfter, AuditRetention: c.AuditRetention,
 	})
 	if err != nil {
 		return err

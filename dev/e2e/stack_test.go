@@ -17,7 +17,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/file"
 	"tranche/destinations/objects"

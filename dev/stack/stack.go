@@ -114,6 +114,7 @@ const (
 	mostBackfillConcurrency = 20
 	slots                   = 4
 	logRetention            = 30 * 24 * time.Hour
+	recountAfter            = time.Hour
 	closeTimeout            = 3 * time.Second
 	shutdownTimeout         = 2 * time.Second
 )
@@ -262,7 +263,7 @@ func (s *Stack) serve() (err error) {
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{
 		Source: s.source, Limits: s.options.limits(), Slots: slots, BackfillSlots: slots, Concurrency: s.options.Concurrency,
-		HousekeepEvery: house.Every, Grace: house.Grace, LogRetention: logRetention,
+		HousekeepEvery: house.Every, Grace: house.Grace, LogRetention: logRetention, RecountAfter: recountAfter,
 	})
 	if err != nil {
 		return err

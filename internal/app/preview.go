@@ -44,7 +44,7 @@ func (s *Backfills) Preview(ctx context.Context, teamID int64, exportID uuid.UUI
 		return Preview{}, err
 	}
 	var p Preview
-	earliest, any, known, err := s.earliest(ctx, e)
+	earliest, any, known, err := s.earliest(ctx, e, b)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -62,26 +62,28 @@ func (s *Backfills) Preview(ctx context.Context, teamID int64, exportID uuid.UUI
 	if !known {
 		return p, nil
 	}
-	return p, s.weigh(ctx, e, &p)
+	return p, s.weigh(ctx, e, b, &p)
 }
 
 // earliest asks the source for its earliest row. It is not known without a source, or when the answer takes too long.
-func (s *Backfills) earliest(ctx context.Context, e batch.Export) (at time.Time, any, known bool, err error) {
+func (s *Backfills) earliest(ctx context.Context, e batch.Export, b batch.Backfill) (at time.Time, any, known bool, err error) {
 	if s.Source == nil {
 		return at, false, false, nil
 	}
 	known, err = inTime(ctx, func(ctx context.Context) error {
-		at, any, err = s.Source.Earliest(ctx, query.Query{TeamID: e.TeamID, Model: e.Model})
+		at, any, err = s.Source.Earliest(ctx, query.Query{TeamID: e.TeamID, Model: e.Model, By: query.TimeOf(b.By)})
 		return err
 	})
 	return at, any, known, err
 }
 
 // weigh counts the rows of a preview and estimates their size.
-func (s *Backfills) weigh(ctx context.Context, e batch.Export, p *Preview) error {
+func (s *Backfills) weigh(ctx context.Context, e batch.Export, b batch.Backfill, p *Preview) error {
 	var rows int64
 	known, err := inTime(ctx, func(ctx context.Context) (err error) {
-		rows, err = s.Source.Count(ctx, s.Plugins.Rows(e, p.Range))
+		asked := s.Plugins.Rows(e, p.Range)
+		asked.By, asked.Lookback = query.TimeOf(b.By), s.Lookback
+		rows, err = s.Source.Count(ctx, asked)
 		return err
 	})
 	if err != nil || !known {
