@@ -54,8 +54,16 @@ $(CHDB)/installed:
 	@if npm install --silent --no-audit --no-fund --prefix $(@D) @chdb/lib-linux-x64-gnu@$(CHDB_VERSION); then touch $@; \
 	else echo "npm cannot fetch ClickHouse's engine: without it the tests of that source are skipped." >&2; [ "$${CI:-}" != true ]; fi
 
+# Prometheus' own tool, for the tests of the alert rules: taken out of Debian's package, whose server nobody needs.
+PROMTOOL := $(CACHE)/promtool-debian/promtool
+$(PROMTOOL):
+	@mkdir -p $(@D)/package
+	@if cd $(@D)/package && { apt-get download -qq prometheus || { apt-get update -q && apt-get download -qq prometheus; }; } && dpkg -x prometheus_*.deb . \
+	&& cp usr/bin/promtool ..; then rm -rf ../package; \
+	else echo "There is no promtool to be had: without it the tests of the alert rules are skipped." >&2; [ "$${CI:-}" != true ]; fi
+
 .PHONY: test-servers
-test-servers: $(CHDB)/installed $(MINIO) ## Fetch or build the servers that the tests start and that no package of Debian's has.
+test-servers: $(CHDB)/installed $(MINIO) $(PROMTOOL) ## Fetch or build the servers that the tests start and that no package of Debian's has.
 
 .PHONY: test
 test: test-servers ## Test the service without cgo, then the dev module with its real servers.
@@ -132,8 +140,8 @@ bench-stack: ## Measure how long a run without rows takes, and whether 1,000 exp
 	$(DEV) go run ./bench $(STACK)
 
 .PHONY: docs
-docs: ## Write into docs/ what the code says: settings of destinations, codes of errors.
-	$(ROOT) TRANCHE_UPDATE_DOCS=true go test -count=1 -run '^TestThePage' ./cmd/tranche ./batch
+docs: ## Write into docs/ what the code says: settings of destinations, codes of errors, functions of queries.
+	$(ROOT) TRANCHE_UPDATE_DOCS=true go test -count=1 -run '^TestThePage' ./cmd/tranche ./batch ./query
 
 .PHONY: record-histories
 record-histories: ## Record workflow histories for the replay test; from released code only.

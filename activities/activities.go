@@ -26,6 +26,7 @@ type Activities struct {
 	Plugins    *destinations.Registry
 	Executions Executions
 	Failing    Failing
+	Notifier   Notifier // nil = nobody is told of anything
 	Logs       Logger
 	Metrics    Metrics
 	Log        *zap.Logger
@@ -72,7 +73,7 @@ type Store interface {
 	Delivery(ctx context.Context, exportID uuid.UUID, i batch.Interval) (*batch.Delivery, error)
 	// DeliveredWithin returns the bounds of the deliveries that overlap the range.
 	DeliveredWithin(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Interval, error)
-	DeliveredOtherwise(ctx context.Context, exportID uuid.UUID, within batch.Interval, by batch.Selection) (*batch.Interval, error)
+	DeliveredOtherwise(ctx context.Context, exportID uuid.UUID, within batch.Interval, by batch.Clock) (*batch.Interval, error)
 	// Visible returns every delivery that overlaps the interval and that a reader may see; Supersede ends that those of
 	// other lengths count, Forget removes one of which nothing is visible any more. FencedIntervals returns the other
 	// intervals of which FencedObjects knows files.
@@ -88,6 +89,9 @@ type Store interface {
 	AcquirePermit(ctx context.Context, p batch.Permit, limits batch.Concurrency, ttl time.Duration) error
 	KeepPermit(ctx context.Context, runID uuid.UUID, ttl time.Duration) error
 	ReleasePermit(ctx context.Context, runID uuid.UUID) error
+
+	// RecordColumns keeps which columns a completed run delivered.
+	RecordColumns(ctx context.Context, r batch.Run, columns []string) error
 
 	BackfillByID(ctx context.Context, id uuid.UUID) (batch.Backfill, error)
 	UpdateBackfill(ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error) (batch.Backfill, error)
@@ -110,7 +114,12 @@ type Executions interface {
 
 // Failing pauses exports that fail too often.
 type Failing interface {
-	PauseFailing(ctx context.Context, exportID uuid.UUID) error
+	PauseFailing(ctx context.Context, exportID uuid.UUID) (paused bool, err error)
+}
+
+// A Notifier sends the notifications that were written with what they tell of. It never fails.
+type Notifier interface {
+	Dispatch(ctx context.Context, exportID uuid.UUID)
 }
 
 // A Logger writes lines that the customer sees.
@@ -120,10 +129,15 @@ type Logger interface {
 
 // Metrics counts what the activities do.
 type Metrics interface {
-	RunEnded(status batch.RunStatus, destination string, model batch.Model)
-	Delivered(destination string, model batch.Model, rows, bytes int64)
+	RunEnded(status batch.RunStatus, code batch.Code, destination string, model batch.Model)
+	Delivered(destination string, model batch.Model, rows, bytes, files int64)
 	LateRows(n int64)
 	ActivityRetried(code batch.Code)
+	AutoPaused()
+	// ScheduledRunBegan is told how long after the end of its interval a scheduled run began.
+	ScheduledRunBegan(after time.Duration)
+	DestinationCalled(destination, operation string, took time.Duration, err error)
+	SourceCalled(source, operation string, took time.Duration, err error)
 }
 
 // Limits are the times of the protocol.
@@ -180,15 +194,40 @@ func work(f batch.Frequency) time.Duration {
 
 // A delivery is what a run works with: its row, the definition behind it and the query of its interval.
 type delivery struct {
-	run    batch.Run
-	export batch.Export
-	plugin destinations.Plugin
-	model  query.Model
-	query  query.Query
+	run       batch.Run
+	export    batch.Export
+	plugin    destinations.Plugin
+	selection query.Selection
+	query     query.Query
 }
 
-// load reads from the database the definition with which a run began: later changes are for later runs.
+// load reads from the database the definition with which a run began, and makes the query of its interval: filters and
+// queries of the customer's are parsed anew.
 func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error) {
+	d, err := a.definition(ctx, runID)
+	if err != nil {
+		return delivery{}, err
+	}
+	if d.selection, err = a.Models.Select(d.export); err != nil {
+		return delivery{}, query.Sendable(err)
+	}
+	d.query = a.Plugins.Rows(d.export, d.selection, d.run.Interval)
+	d.query.Lookback = a.Lookback
+	if d.run.BackfillID != nil {
+		b, err := a.Store.BackfillByID(ctx, *d.run.BackfillID)
+		if err != nil {
+			return delivery{}, err
+		}
+		d.query.By = query.TimeOf(b.By)
+	}
+	if !d.selection.Custom() {
+		d.query.Columns, err = d.plugin.Columns(d.export.Destination.Config, d.selection.Model)
+	}
+	return d, err
+}
+
+// definition reads the definition with which a run began: later changes are for later runs.
+func (a *Activities) definition(ctx context.Context, runID uuid.UUID) (delivery, error) {
 	r, err := a.Store.RunByID(ctx, runID)
 	if err != nil {
 		return delivery{}, err
@@ -201,29 +240,12 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 	if !ok {
 		return delivery{}, batch.Errorf(batch.CodeDestinationClosed, nil, "this server has no destination of type %q", e.Destination.Type)
 	}
-	model, err := a.Models.Need(e.Model)
-	if err != nil {
-		return delivery{}, err
-	}
-	columns, err := plugin.Columns(e.Destination.Config, model)
-	if err != nil {
-		return delivery{}, err
-	}
-	rows := a.Plugins.Rows(e, r.Interval)
-	rows.Columns, rows.Lookback = columns, a.Lookback
-	if r.BackfillID != nil {
-		b, err := a.Store.BackfillByID(ctx, *r.BackfillID)
-		if err != nil {
-			return delivery{}, err
-		}
-		rows.By = query.TimeOf(b.By)
-	}
-	return delivery{run: r, export: e, plugin: plugin, model: model, query: rows}, nil
+	return delivery{run: r, export: e, plugin: plugin}, nil
 }
 
 // open connects to the run's destination.
-func (d delivery) open(ctx context.Context) (destinations.Destination, error) {
-	return open(ctx, d.plugin, d.export)
+func (a *Activities) openFor(ctx context.Context, d delivery) (destinations.Destination, error) {
+	return a.open(ctx, d.plugin, d.export)
 }
 
 // target is the run as destinations know it.
@@ -231,16 +253,8 @@ func (d delivery) target(generation int, token int64) destinations.Run {
 	return destinations.Run{
 		ID: d.run.ID, ExportID: d.export.ID, TeamID: d.export.TeamID, Model: d.export.Model,
 		Interval: d.run.Interval, Generation: generation, Token: token,
-		Key: names(d.model.Key...), Version: names(d.model.Version...), Clock: string(d.model.Occurred),
+		Custom: d.selection.Custom(), Merge: d.selection.Merge, Key: d.selection.Key, Version: d.selection.Version, Clock: d.selection.Clock,
 	}
-}
-
-func names(fields ...query.Field) []string {
-	all := make([]string, len(fields))
-	for i, f := range fields {
-		all[i] = string(f)
-	}
-	return all
 }
 
 // say writes a line to the run's log.

@@ -91,7 +91,11 @@ type prospect struct {
 // explore looks for the earliest row of the project's whole model, moves the start to the boundary before it when it is
 // later than the start that was asked for, and counts the rows.
 func (a *Activities) explore(ctx context.Context, p *prospect, e batch.Export) error {
-	earliest, any, err := a.Source.Earliest(ctx, query.Query{TeamID: e.TeamID, Model: e.Model, By: query.TimeOf(p.By)})
+	selection, err := a.Models.Select(e)
+	if err != nil {
+		return query.Sendable(err)
+	}
+	earliest, any, err := a.source().Earliest(ctx, query.Query{TeamID: e.TeamID, Model: selection.Model.Name, By: query.TimeOf(p.By)})
 	if err != nil {
 		return err
 	}
@@ -103,11 +107,14 @@ func (a *Activities) explore(ctx context.Context, p *prospect, e batch.Export) e
 	if first := p.calendar.Floor(earliest); p.StartAt != nil && first.After(*p.StartAt) {
 		p.AdjustedStartAt = &first
 	}
+	if selection.Bounded() {
+		return nil // which rows it exports depends on the interval of each run
+	}
 	counting, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
-	rows := a.Plugins.Rows(e, p.Range(p.calendar, p.now))
+	rows := a.Plugins.Rows(e, selection, p.Range(p.calendar, p.now))
 	rows.By, rows.Lookback = query.TimeOf(p.By), a.Lookback
-	records, err := a.Source.Count(counting, rows)
+	records, err := a.source().Count(counting, rows)
 	if errors.Is(counting.Err(), context.DeadlineExceeded) && ctx.Err() == nil {
 		return nil
 	}

@@ -54,29 +54,18 @@ func (a *Activities) Begin(ctx context.Context, in BeginInput) (Begun, error) {
 
 func (a *Activities) begin(ctx context.Context, in BeginInput) (Begun, error) {
 	e, err := a.Store.ExportByID(ctx, in.BatchExportID)
-	if errors.Is(err, batch.ErrNotFound) || err == nil && e.Deleted {
+	if errors.Is(err, batch.ErrNotFound) {
 		return Begun{Skip: "the batch export is deleted"}, nil
 	}
 	if err != nil {
 		return Begun{}, err
 	}
-	interval, skip, err := a.intervalOf(ctx, e, in)
-	if err != nil || skip != "" {
-		return Begun{Skip: skip}, err
+	interval, skip, err := a.wantedInterval(ctx, e, in)
+	if err != nil {
+		return Begun{}, err
 	}
-	if in.Due {
-		if done, err := a.Store.Delivery(ctx, e.ID, interval); err != nil {
-			return Begun{}, err
-		} else if done != nil {
-			return Begun{Skip: "the interval was delivered meanwhile"}, nil
-		}
-	}
-	if in.BackfillID != nil {
-		if b, err := a.Store.BackfillByID(ctx, *in.BackfillID); err != nil {
-			return Begun{}, err
-		} else if b.Status == batch.BackfillCancelled {
-			return Begun{Skip: "the backfill is cancelled"}, nil
-		}
+	if skip != "" {
+		return a.skipped(ctx, e, skip)
 	}
 	info := activity.GetInfo(ctx)
 	now := a.Now().UTC().Truncate(time.Microsecond)
@@ -89,18 +78,60 @@ func (a *Activities) begin(ctx context.Context, in BeginInput) (Begun, error) {
 	if err != nil {
 		return Begun{}, err
 	}
-	if !created && r.Revision != e.Revision { // the definition changed since the run began
+	if created {
+		if in.Nominal != nil {
+			a.Metrics.ScheduledRunBegan(now.Sub(r.Interval.End))
+		}
+		a.say(r, batch.LogInfo, fmt.Sprintf("Starting batch export for range %s.", interval))
+	}
+	return a.begun(ctx, e, r)
+}
+
+// skipped says that there is nothing to do, unless an earlier try of this Begin found that there was and made the run's
+// row: without a workflow that ends it, that would stay open.
+func (a *Activities) skipped(ctx context.Context, e batch.Export, why string) (Begun, error) {
+	r, err := a.Store.RunByID(ctx, batch.RunID(activity.GetInfo(ctx).WorkflowExecution.RunID))
+	switch {
+	case errors.Is(err, batch.ErrNotFound):
+		return Begun{Skip: why}, nil
+	case err != nil:
+		return Begun{}, err
+	}
+	return a.begun(ctx, e, r)
+}
+
+// wantedInterval finds the interval to run, or why there is nothing to do.
+func (a *Activities) wantedInterval(ctx context.Context, e batch.Export, in BeginInput) (i batch.Interval, skip string, err error) {
+	if e.Deleted {
+		return i, "the batch export is deleted", nil
+	}
+	if i, skip, err = a.intervalOf(ctx, e, in); err != nil || skip != "" {
+		return i, skip, err
+	}
+	if in.Due {
+		if done, err := a.Store.Delivery(ctx, e.ID, i); err != nil || done != nil {
+			return i, "the interval was delivered meanwhile", err
+		}
+	}
+	if in.BackfillID != nil {
+		if b, err := a.Store.BackfillByID(ctx, *in.BackfillID); err != nil || b.Status == batch.BackfillCancelled {
+			return i, "the backfill is cancelled", err
+		}
+	}
+	return i, "", nil
+}
+
+// begun is what the run works by: the definition that it began with.
+func (a *Activities) begun(ctx context.Context, e batch.Export, r batch.Run) (Begun, error) {
+	if r.Revision != e.Revision { // the definition changed since the run began
+		var err error
 		if e, err = a.Store.ExportAt(ctx, r.ExportID, r.Revision); err != nil {
 			return Begun{}, err
 		}
 	}
-	interval = r.Interval
-	if created {
-		a.say(r, batch.LogInfo, fmt.Sprintf("Starting batch export for range %s.", interval))
-	}
 	return Begun{
-		RunID: r.ID, Interval: interval, Destination: e.Destination.Type, Model: e.Model,
-		ReadyAt: interval.End.Add(a.Limits.settle(e.Frequency)),
+		RunID: r.ID, Interval: r.Interval, Destination: e.Destination.Type, Model: e.Model,
+		ReadyAt: r.Interval.End.Add(a.Limits.settle(e.Frequency)),
 		Work:    work(e.Frequency), Heartbeat: a.Limits.Heartbeat, Short: a.Limits.Short,
 	}, nil
 }

@@ -53,11 +53,11 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 	if _, err := a.Store.BeginCommit(ctx, d.run.ID); err != nil {
 		return Committed{}, err
 	}
-	destination, err := d.open(ctx)
+	destination, err := a.openFor(ctx, d)
 	if err != nil {
 		return Committed{}, err
 	}
-	defer a.close(destination, d.run)
+	defer a.close(ctx, destination)
 
 	token, err := a.Store.AcquireLease(ctx, d.export.ID, d.run.Interval, d.run.ID, a.Limits.Heartbeat)
 	if err != nil {
@@ -76,6 +76,10 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 func (a *Activities) publish(
 	ctx context.Context, d delivery, destination destinations.Destination, receipts []destinations.Receipt, generation int, token int64,
 ) (Committed, error) {
+	// Who is refused must not fence others before: what they had staged, nobody would deliver.
+	if err := a.refuseOverlap(ctx, d); err != nil {
+		return Committed{}, err
+	}
 	if err := a.fence(ctx, d, destination, token, generation); err != nil {
 		return Committed{}, err
 	}
@@ -214,11 +218,11 @@ func (a *Activities) abortAt(ctx context.Context, exportID uuid.UUID, revision i
 	if !ok {
 		return batch.Errorf(batch.CodeDestinationClosed, nil, "this server has no destination of type %q", e.Destination.Type)
 	}
-	destination, err := open(ctx, plugin, e)
+	destination, err := a.open(ctx, plugin, e)
 	if err != nil {
 		return err
 	}
-	defer a.close(destination, batch.Run{})
+	defer a.close(ctx, destination)
 	return a.abort(ctx, destination, entries)
 }
 
@@ -260,14 +264,13 @@ func (a *Activities) settle(
 		a.say(d.run, batch.LogWarning, w)
 	}
 	a.say(d.run, batch.LogInfo, fmt.Sprintf("Published %d rows in %d files for range %s.", p.Rows, len(p.Objects), d.run.Interval))
-	a.Metrics.Delivered(d.export.Destination.Type, d.export.Model, p.Rows, p.Bytes)
+	a.Metrics.Delivered(d.export.Destination.Type, d.export.Model, p.Rows, p.Bytes, int64(len(p.Objects)))
 	refs, err := a.Store.Refs(ctx, d.run.ID)
 	if err == nil && len(refs) > 0 {
 		err = a.abort(ctx, destination, refs)
 	}
 	if err != nil { // the rows are delivered: this must not fail the run
-		a.Log.Warn("The staging place of a delivered run is still there; the sweep tries again.",
-			zap.Stringer("run_id", d.run.ID), zap.Error(err))
+		a.log(ctx).Warn("The staging place of a delivered run is still there; the sweep tries again.", zap.Error(err))
 	}
 	return committedOf(&delivery), nil
 }
@@ -299,7 +302,7 @@ func (a *Activities) keepLease(ctx context.Context, d delivery, token int64) (le
 				return
 			}
 			if err != nil && leased.Err() == nil {
-				a.Log.Warn("A lease could not be renewed; trying again.", zap.Stringer("run_id", d.run.ID), zap.Error(err))
+				a.log(ctx).Warn("A lease could not be renewed; trying again.", zap.Error(err))
 			}
 		}
 	}()
@@ -311,7 +314,7 @@ func (a *Activities) keepLease(ctx context.Context, d delivery, token int64) (le
 			return
 		}
 		if err := a.Store.ReleaseLease(context.WithoutCancel(leased), d.export.ID, d.run.Interval, token); err != nil {
-			a.Log.Warn("A lease could not be released; it expires.", zap.Stringer("run_id", d.run.ID), zap.Error(err))
+			a.log(ctx).Warn("A lease could not be released; it expires.", zap.Error(err))
 		}
 	}
 }

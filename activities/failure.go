@@ -52,7 +52,7 @@ func (a *Activities) recovered(ctx context.Context, work func(ctx context.Contex
 	defer func() {
 		if p := recover(); p != nil {
 			cause, _ := p.(runtime.Error) // nil for all that is not the runtime's
-			a.Log.Error("An activity panicked.", zap.NamedError("panic", cause), zap.String("type", fmt.Sprintf("%T", p)), zap.Stack("stack"))
+			a.log(ctx).Error("An activity panicked.", zap.NamedError("panic", cause), zap.String("type", fmt.Sprintf("%T", p)), zap.Stack("stack"))
 			err = batch.Errorf(batch.CodeInternal, errors.Join(errPanic, cause), "%s", batch.InternalMessage)
 		}
 	}()
@@ -66,8 +66,7 @@ func (a *Activities) record(ctx context.Context, runID uuid.UUID, err error) (ho
 	defer cancel()
 	info := activity.GetInfo(ctx)
 	code, message := batch.CodeOf(err), batch.MessageOf(err)
-	a.Log.Warn("An activity failed.", zap.String("activity", info.ActivityType.Name), zap.Stringer("run_id", runID),
-		zap.Int32("attempt", info.Attempt), zap.String("code", string(code)), zap.Error(err))
+	a.log(ctx).Warn("An activity failed.", zap.String("code", string(code)), zap.Error(err))
 	var next *time.Time
 	if code.Retryable() {
 		t := a.Now().UTC().Add(retryDelay(err, info))
@@ -85,7 +84,7 @@ func (a *Activities) record(ctx context.Context, runID uuid.UUID, err error) (ho
 		return nil
 	})
 	if saveErr != nil {
-		a.Log.Error("A failed try could not be recorded on its run.", zap.Stringer("run_id", runID), zap.Error(saveErr))
+		a.log(ctx).Error("A failed try could not be recorded on its run.", zap.Error(saveErr))
 		return false
 	}
 	if next != nil && !r.Status.Final() {

@@ -72,6 +72,9 @@ func (a *Activities) finish(ctx context.Context, in FinishInput) (Finished, erro
 	if before != r.Status && r.Status == batch.RunFailed {
 		a.pauseFailing(ctx, r)
 	}
+	if before != r.Status {
+		a.notify(ctx, r, done != nil)
+	}
 	// A run that the API cancelled was final before, and is counted here, where its work ends.
 	if before != r.Status || r.Status == batch.RunCancelled && !in.Reset {
 		a.count(ctx, r)
@@ -123,10 +126,38 @@ func (a *Activities) announce(r batch.Run) {
 // pauseFailing pauses the export when too many of its newest runs failed. The run is over all the same: when it cannot be
 // done now, the next failure does it.
 func (a *Activities) pauseFailing(ctx context.Context, r batch.Run) {
-	if err := a.Failing.PauseFailing(ctx, r.ExportID); err != nil {
-		a.Log.Warn("Whether an export fails too often could not be found out; its next failure tries again.",
-			zap.Stringer("batch_export_id", r.ExportID), zap.Error(err))
+	paused, err := a.Failing.PauseFailing(ctx, r.ExportID)
+	if paused {
+		a.Metrics.AutoPaused()
 	}
+	if err != nil {
+		a.log(ctx).Warn("Whether an export fails too often could not be found out; its next failure tries again.", zap.Error(err))
+	}
+}
+
+// notify sends what is to be told of the run. The notifications were written with its final state; this is only their
+// start, and the columns that it delivered. The run is over all the same.
+func (a *Activities) notify(ctx context.Context, r batch.Run, delivered bool) {
+	if delivered {
+		if err := a.recordColumns(ctx, r); err != nil {
+			a.Log.Warn("Which columns a run delivered is not recorded.", zap.Stringer("run_id", r.ID), zap.Error(err))
+		}
+	}
+	if a.Notifier != nil {
+		a.Notifier.Dispatch(ctx, r.ExportID)
+	}
+}
+
+func (a *Activities) recordColumns(ctx context.Context, r batch.Run) error {
+	d, err := a.load(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(d.query.Columns))
+	for i, c := range d.query.Columns {
+		names[i] = c.Name
+	}
+	return a.Store.RecordColumns(ctx, r, names)
 }
 
 // count adds the run to the metrics.
@@ -135,13 +166,13 @@ func (a *Activities) count(ctx context.Context, r batch.Run) {
 	if e, err := a.Store.ExportByID(ctx, r.ExportID); err == nil {
 		destination, model = e.Destination.Type, e.Model
 	}
-	a.Metrics.RunEnded(r.Status, destination, model)
+	a.Metrics.RunEnded(r.Status, r.ErrorCode, destination, model)
 }
 
 // discard aborts what the run staged. A failure is left to the sweep: the run is over all the same.
 func (a *Activities) discard(ctx context.Context, r batch.Run) {
 	if err := a.discardRefs(ctx, r.ID); err != nil {
-		a.Log.Warn("What a run staged is still there; the sweep tries again.", zap.Stringer("run_id", r.ID), zap.Error(err))
+		a.log(ctx).Warn("What a run staged is still there; the sweep tries again.", zap.Error(err))
 	}
 }
 
@@ -150,14 +181,14 @@ func (a *Activities) discardRefs(ctx context.Context, runID uuid.UUID) error {
 	if err != nil || len(refs) == 0 {
 		return err
 	}
-	d, err := a.load(ctx, runID)
+	d, err := a.definition(ctx, runID)
 	if err != nil {
 		return err
 	}
-	destination, err := d.open(ctx)
+	destination, err := a.openFor(ctx, d)
 	if err != nil {
 		return err
 	}
-	defer a.close(destination, d.run)
+	defer a.close(ctx, destination)
 	return a.abort(ctx, destination, refs)
 }

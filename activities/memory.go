@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -13,8 +14,9 @@ const DefaultMemory = 512 << 20
 // at once, and gives it back when it ends: none holds a part and waits for the rest. Those that do not fit wait in the
 // order in which they came.
 type Memory struct {
-	free  *semaphore.Weighted
-	total int64
+	free          *semaphore.Weighted
+	total         int64
+	used, waiting atomic.Int64 // told, not decided by
 }
 
 // NewMemory returns the memory of a process.
@@ -29,8 +31,20 @@ func (m *Memory) take(ctx context.Context, bytes int64) (giveBack func(), err er
 		return func() {}, nil
 	}
 	bytes = min(bytes, m.total)
-	if err := m.free.Acquire(ctx, bytes); err != nil {
+	m.waiting.Add(1)
+	err = m.free.Acquire(ctx, bytes)
+	m.waiting.Add(-1)
+	if err != nil {
 		return nil, err
 	}
-	return func() { m.free.Release(bytes) }, nil
+	m.used.Add(bytes)
+	return func() {
+		m.used.Add(-bytes)
+		m.free.Release(bytes)
+	}, nil
+}
+
+// Usage tells how much there is, how much is taken, and how many splits wait.
+func (m *Memory) Usage() (limit, used, waiting int64) {
+	return m.total, m.used.Load(), m.waiting.Load()
 }

@@ -9,7 +9,6 @@ import (
 
 	"tranche/activities"
 	"tranche/batch"
-	"tranche/storage/storagetest"
 )
 
 // A starter notes which intervals it is asked to start.
@@ -103,17 +102,40 @@ func TestALocalTimeThatTheClocksRepeatEndsOneInterval(t *testing.T) {
 
 func TestADueIntervalThatWasDeliveredMeanwhileIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	run := w.begin(t)
-	w.do(t, w.Plan, activities.RunInput{RunID: run, Generation: 1})
-	w.do(t, w.Stage, activities.StageInput{RunID: run, Generation: 1, Split: 0, Splits: 1})
-	w.do(t, w.Commit, activities.RunInput{RunID: run, Generation: 1})
-	due := activities.BeginInput{Start: &w.interval.Start, End: &w.interval.End, Due: true}
-	require.Contains(t, w.beginWith(t, due).Skip, "delivered meanwhile")
-	due.Due = false
-	require.Empty(t, w.beginWith(t, due).Skip)
-	next := storagetest.Hour(1)
-	require.Empty(t, w.beginWith(t, activities.BeginInput{Start: &next.Start, End: &next.End, Due: true}).Skip)
+	p := newPlace(t)
+	w := p.process()
+	w.deliver()
+	due := activities.BeginInput{Start: &interval.Start, End: &interval.End, Due: true}
+	require.Contains(t, w.beginWith(due).Skip, "delivered meanwhile")
+	require.Empty(t, w.beginWith(activities.BeginInput{Start: &nextHour.Start, End: &nextHour.End, Due: true}).Skip)
+}
+
+func TestAnIntervalThatWasDeliveredRunsAgainUnlessItIsOnlyDue(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	w := p.process()
+	w.deliver()
+	require.Empty(t, w.beginWith(activities.BeginInput{Start: &interval.Start, End: &interval.End}).Skip)
+}
+
+// What an earlier try of Begin began has a row, which only its own workflow ends.
+func TestABeginThatIsRepeatedFindsItsRunWhateverHappenedMeanwhile(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	w := p.process()
+	b := p.startBackfill(1)
+	in := activities.BeginInput{Start: &interval.Start, End: &interval.End, Due: true, BackfillID: &b.ID}
+	begin := func() activities.Begun { return w.beginWith(in) }
+	first := begin()
+	require.Empty(t, first.Skip)
+	w.deliver() // by an execution that somebody terminated while it committed
+	require.Equal(t, first, begin())
+	_, err := p.db.UpdateBackfill(t.Context(), b.ID, func(b *batch.Backfill) error { b.Status = batch.BackfillCancelled; return nil })
+	require.NoError(t, err)
+	require.Equal(t, first, begin())
+	_, err = p.db.UpdateExport(t.Context(), p.export.TeamID, p.export.ID, func(e *batch.Export) error { e.Deleted = true; return nil })
+	require.NoError(t, err)
+	require.Equal(t, first, begin())
 }
 
 func TestARunThatAResetLeftBehindDoesNothingMore(t *testing.T) {
@@ -158,5 +180,15 @@ func (w *world) beginWith(t *testing.T, in activities.BeginInput) activities.Beg
 	require.NoError(t, err)
 	var begun activities.Begun
 	require.NoError(t, value.Get(&begun))
+	return begun
+}
+
+func (w *process) beginWith(in activities.BeginInput) activities.Begun {
+	w.Helper()
+	in.BatchExportID = w.export.ID
+	value, err := w.env.ExecuteActivity(w.activities.Begin, in)
+	require.NoError(w, err)
+	var begun activities.Begun
+	require.NoError(w, value.Get(&begun))
 	return begun
 }

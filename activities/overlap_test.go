@@ -10,6 +10,7 @@ import (
 
 	"tranche/activities"
 	"tranche/batch"
+	"tranche/sources"
 	"tranche/storage/storagetest"
 )
 
@@ -76,6 +77,25 @@ func TestARunOverDeliveriesOfAnotherLengthIsRefused(t *testing.T) {
 	}
 	p.sees(p.source.ids(interval))
 	p.deliveredAre(interval)
+}
+
+// A delivery of another length may be recorded between the look at deliveries and the plan: then the run is refused at its
+// commit, and what it would have fenced is delivered by its own run.
+func TestARunThatIsRefusedAtItsCommitFencesNobody(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.source.add(interval, 3)
+	p.source.add(nextHour, 4)
+	w := p.process()
+	refused := p.beginOf(bothHours, nil)
+	w.deliverOf(interval, nil)
+	require.NoError(t, p.db.SavePlan(t.Context(), refused, 1, []sources.Split{{Range: bothHours}}))
+	w.stageAll(refused, activities.Planned{Generation: 1, Splits: 1})
+	other := p.beginOf(nextHour, nil)
+	w.stage(other)
+	requireCode(t, w.commit(refused, 1), batch.CodeOverlap)
+	require.NoError(t, w.commit(other, 1))
+	p.deliveredAre(interval, nextHour)
 }
 
 func TestARunThatReplacesTakesThePlaceOfDeliveriesOfAnotherLength(t *testing.T) {

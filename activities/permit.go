@@ -28,7 +28,7 @@ func (a *Activities) Admit(ctx context.Context, in RunInput) error {
 }
 
 func (a *Activities) admit(ctx context.Context, in RunInput) error {
-	d, err := a.load(ctx, in.RunID)
+	d, err := a.definition(ctx, in.RunID)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (a *Activities) keepPermit(ctx context.Context, runID uuid.UUID) (stop func
 		for {
 			err := a.Store.KeepPermit(ctx, runID, a.Limits.Permit)
 			if err != nil && ctx.Err() == nil {
-				a.Log.Warn("A permit could not be renewed; trying again.", zap.Stringer("run_id", runID), zap.Error(err))
+				a.log(ctx).Warn("A permit could not be renewed; trying again.", zap.Error(err))
 			}
 			select {
 			case <-ctx.Done():
@@ -123,7 +123,7 @@ func (a *Activities) releasePermit(ctx context.Context, r batch.Run) {
 		return
 	}
 	if err := a.Store.ReleasePermit(ctx, r.ID); err != nil {
-		a.Log.Warn("A permit could not be released; it expires.", zap.Stringer("run_id", r.ID), zap.Error(err))
+		a.log(ctx).Warn("A permit could not be released; it expires.", zap.Error(err))
 	}
 }
 

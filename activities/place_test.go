@@ -308,14 +308,18 @@ func (l *lines) has(level batch.LogLevel, text string) bool {
 type failing struct{ asked atomic.Int32 }
 
 // PauseFailing is the Failing's.
-func (f *failing) PauseFailing(context.Context, uuid.UUID) error {
+func (f *failing) PauseFailing(context.Context, uuid.UUID) (bool, error) {
 	f.asked.Add(1)
-	return nil
+	return false, nil
 }
 
 type noMetrics struct{}
 
-func (noMetrics) RunEnded(batch.RunStatus, string, batch.Model) {}
-func (noMetrics) Delivered(string, batch.Model, int64, int64)   {}
-func (noMetrics) LateRows(int64)                                {}
-func (noMetrics) ActivityRetried(batch.Code)                    {}
+func (noMetrics) RunEnded(batch.RunStatus, batch.Code, string, batch.Model) {}
+func (noMetrics) Delivered(string, batch.Model, int64, int64, int64)        {}
+func (noMetrics) LateRows(int64)                                            {}
+func (noMetrics) ActivityRetried(batch.Code)                                {}
+func (noMetrics) AutoPaused()                                               {}
+func (noMetrics) ScheduledRunBegan(time.Duration)                           {}
+func (noMetrics) DestinationCalled(string, string, time.Duration, error)    {}
+func (noMetrics) SourceCalled(string, string, time.Duration, error)         {}

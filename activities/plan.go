@@ -48,11 +48,11 @@ func (a *Activities) Plan(ctx context.Context, in RunInput) (Planned, error) {
 }
 
 func (a *Activities) plan(ctx context.Context, d delivery, generation int) (Planned, error) {
-	splits, err := a.Source.Plan(ctx, d.query, d.plugin.MaxSplits(d.export.Destination.Config))
+	splits, err := a.source().Plan(ctx, d.query, d.plugin.MaxSplits(d.export.Destination.Config))
 	if err != nil {
 		return Planned{}, err
 	}
-	rows, err := a.Source.Count(ctx, d.query)
+	rows, err := a.source().Count(ctx, d.query)
 	if err != nil {
 		return Planned{}, err
 	}
@@ -105,7 +105,7 @@ func (a *Activities) recount(ctx context.Context, d delivery, generation int) (R
 	for _, r := range receipts {
 		staged += r.Rows
 	}
-	rows, err := a.Source.Count(ctx, d.query)
+	rows, err := a.source().Count(ctx, d.query)
 	if err != nil || rows == staged {
 		return Recounted{Rows: rows}, err
 	}

@@ -37,7 +37,7 @@ func (a *Activities) follow(ctx context.Context, in StageInput, attempt int, m *
 				return // the work itself hears of it
 			}
 			if err != nil {
-				a.Log.Warn("The progress of a split could not be saved.", zap.Stringer("run_id", in.RunID), zap.Error(err))
+				a.log(ctx).Warn("The progress of a split could not be saved.", zap.Error(err))
 				continue
 			}
 			saved = rows

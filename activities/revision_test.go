@@ -226,8 +226,12 @@ func (source) Open(context.Context, query.Query, sources.Split) (array.RecordRea
 // silence is for what nobody looks at here.
 type silence struct{}
 
-func (silence) Log(batch.LogEntry)                            {}
-func (silence) RunEnded(batch.RunStatus, string, batch.Model) {}
-func (silence) Delivered(string, batch.Model, int64, int64)   {}
-func (silence) LateRows(int64)                                {}
-func (silence) ActivityRetried(batch.Code)                    {}
+func (silence) Log(batch.LogEntry)                                        {}
+func (silence) RunEnded(batch.RunStatus, batch.Code, string, batch.Model) {}
+func (silence) Delivered(string, batch.Model, int64, int64, int64)        {}
+func (silence) LateRows(int64)                                            {}
+func (silence) ActivityRetried(batch.Code)                                {}
+func (silence) AutoPaused()                                               {}
+func (silence) ScheduledRunBegan(time.Duration)                           {}
+func (silence) DestinationCalled(string, string, time.Duration, error)    {}
+func (silence) SourceCalled(string, string, time.Duration, error)         {}

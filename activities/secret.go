@@ -16,13 +16,13 @@ import (
 
 // open connects to an export's destination, whose errors and warnings cannot tell its secrets, whatever a vendor's text quotes:
 // they go to histories, to customers and to logs.
-func open(ctx context.Context, plugin destinations.Plugin, e batch.Export) (destinations.Destination, error) {
+func (a *Activities) open(ctx context.Context, plugin destinations.Plugin, e batch.Export) (destinations.Destination, error) {
 	hide := newScrubber(plugin.Secrets(e.Destination.Config))
 	destination, err := plugin.OpenFor(ctx, destinations.Owner{TeamID: e.TeamID, ExportID: e.ID}, e.Destination.Config)
 	if err != nil {
 		return nil, hide.from(err)
 	}
-	return &discreet{Destination: destination, hide: hide}, nil
+	return &observedDestination{Destination: &discreet{Destination: destination, hide: hide}, kind: e.Destination.Type, metrics: a.Metrics}, nil
 }
 
 // A scrubber replaces secrets in texts.

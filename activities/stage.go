@@ -55,13 +55,13 @@ func (a *Activities) stage(ctx context.Context, d delivery, in StageInput, m *me
 		return Staged{}, err
 	}
 	defer giveBack()
-	destination, err := d.open(ctx)
+	destination, err := a.openFor(ctx, d)
 	if err != nil {
 		return Staged{}, err
 	}
-	defer a.close(destination, d.run)
+	defer a.close(ctx, destination)
 	records, err := sources.ReadAhead(ctx, sources.ReadAheadBytes, func(ctx context.Context) (array.RecordReader, error) {
-		return a.Source.Open(ctx, d.query, split)
+		return a.source().Open(ctx, d.query, split)
 	})
 	if err != nil {
 		return Staged{}, err
@@ -98,15 +98,14 @@ func (a *Activities) abandon(ctx context.Context, d delivery, destination destin
 		return // the sweep looks again
 	}
 	if err := destination.Abort(ctx, j.refs); err != nil {
-		a.Log.Warn("What a late try staged could not be removed; the sweep tries again.",
-			zap.Stringer("run_id", d.run.ID), zap.Error(err))
+		a.log(ctx).Warn("What a late try staged could not be removed; the sweep tries again.", zap.Error(err))
 	}
 }
 
 // close logs what cannot change the outcome any more.
-func (a *Activities) close(d destinations.Destination, r batch.Run) {
+func (a *Activities) close(ctx context.Context, d destinations.Destination) {
 	if err := d.Close(); err != nil {
-		a.Log.Warn("A destination did not close cleanly.", zap.Stringer("run_id", r.ID), zap.Error(err))
+		a.log(ctx).Warn("A destination did not close cleanly.", zap.Error(err))
 	}
 }
 

@@ -30,7 +30,9 @@ func places(t *testing.T, w *world) []place {
 	bounds := `{"start_at": "2026-05-01T00:00:00Z", "end_at": "2026-05-02T00:00:00Z"}`
 	backfill := w.call(t, http.MethodPost, backfillsOf(id), bounds).text("backfill_id")
 	e, runs, backfills := "/batch_exports/"+id.String(), "/batch_exports/"+id.String()+"/runs", "/batch_exports/"+id.String()+"/backfills"
+	ofProject, ofExport := w.notification(t, "/batch_exports/notifications"), w.notification(t, e+"/notifications")
 	const (
+		notice = `{"name": "n", "kind": "slack", "url": "https://example.com/hook", "events": ["failed"]}`
 		toFile = `"destination": {"type": "File", "config": {}}`
 		get    = http.MethodGet
 		post   = http.MethodPost
@@ -40,6 +42,7 @@ func places(t *testing.T, w *world) []place {
 		{post, "/batch_exports", true, draft(), 201, true},
 		{get, e, false, "", 200, false},
 		{get, "/batch_exports/test?destination=File", false, "", 200, true},
+		{post, "/batch_exports/preview", true, draft(), 200, true},
 		{post, "/batch_exports/run_test_step_new", true, draft(toFile), 200, true},
 		{post, e + "/run_test_step", true, "{}", 400, false}, // its destination has no steps
 		{http.MethodPatch, e, true, "{}", 200, false},
@@ -58,6 +61,20 @@ func places(t *testing.T, w *world) []place {
 		{post, e + "/coverage/fill", true, "{}", 200, false},
 		{get, "/batch_exports/activity", false, "", 200, true},
 		{get, e + "/activity", false, "", 200, false},
+		{get, "/batch_exports/notifications", false, "", 200, true},
+		{post, "/batch_exports/notifications", true, notice, 201, true},
+		{get, "/batch_exports/notifications/" + ofProject, false, "", 200, false},
+		{http.MethodPatch, "/batch_exports/notifications/" + ofProject, true, "{}", 200, false},
+		{get, "/batch_exports/notifications/" + ofProject + "/deliveries", false, "", 200, false},
+		{post, "/batch_exports/notifications/" + ofProject + "/test", true, "", 200, false},
+		{http.MethodDelete, "/batch_exports/notifications/" + ofProject, true, "", 204, false},
+		{get, e + "/notifications", false, "", 200, false},
+		{post, e + "/notifications", true, notice, 201, false},
+		{get, e + "/notifications/" + ofExport, false, "", 200, false},
+		{http.MethodPatch, e + "/notifications/" + ofExport, true, "{}", 200, false},
+		{get, e + "/notifications/" + ofExport + "/deliveries", false, "", 200, false},
+		{post, e + "/notifications/" + ofExport + "/test", true, "", 200, false},
+		{http.MethodDelete, e + "/notifications/" + ofExport, true, "", 204, false},
 		{post, e + "/backfill", true, strings.Replace(bounds, "05-01", "05-02", 1) /* an empty range */, 400, false},
 		{get, backfills + "/" + backfill, false, "", 200, false},
 		{post, backfills + "/" + backfill + "/pause", true, "", 200, false},

@@ -26,31 +26,31 @@ type backfillBody struct {
 	BatchExport       uuid.UUID            `json:"batch_export"`
 	StartAt           *instant             `json:"start_at"`
 	EndAt             *instant             `json:"end_at"`
-	Status            batch.BackfillStatus `json:"status"`
+	Status            batch.BackfillStatus `json:"status" description:"Running also while it is paused."`
 	CreatedAt         instant              `json:"created_at"`
 	FinishedAt        *instant             `json:"finished_at"`
 	LastUpdatedAt     instant              `json:"last_updated_at"`
-	TotalRecordsCount *int64               `json:"total_records_count"`
-	AdjustedStartAt   *instant             `json:"adjusted_start_at"`
+	TotalRecordsCount *int64               `json:"total_records_count" description:"Rows of the range by count, when it began."`
+	AdjustedStartAt   *instant             `json:"adjusted_start_at" description:"Where it really begins, when the data begin later than asked for."`
 
-	Order         batch.BackfillOrder `json:"order"`
-	Concurrency   int                 `json:"concurrency"`
-	SkipDelivered bool                `json:"skip_delivered"`
-	Replace       bool                `json:"replace"`
-	By            batch.Selection     `json:"by"`
-	Retry         bool                `json:"retry"`
+	Order         batch.BackfillOrder `json:"order" description:"From which end intervals run."`
+	Concurrency   int                 `json:"concurrency" description:"How many intervals run at once."`
+	SkipDelivered bool                `json:"skip_delivered" description:"Whether intervals whose time is delivered are left out."`
+	Replace       bool                `json:"replace" description:"Whether it takes the place of deliveries of another length."`
+	By            batch.Clock         `json:"by" description:"Which time of a row puts it into an interval: when it arrived, or when it happened."`
+	Retry         bool                `json:"retry" description:"Whether it is the retry of a run."`
 	Paused        bool                `json:"paused"`
 	PausedAt      *instant            `json:"paused_at"`
 	Runs          tallyBody           `json:"runs"`
 	Records       int64               `json:"records_completed"`
 	Bytes         int64               `json:"bytes_exported"`
-	LatestError   *string             `json:"latest_error"`
-	TemporalURL   *string             `json:"temporal_url"`
+	LatestError   *string             `json:"latest_error" description:"Why it failed."`
+	TemporalURL   *string             `json:"temporal_url" description:"Its workflow in Temporal's Web UI."`
 }
 
 // A tallyBody counts a backfill's runs.
 type tallyBody struct {
-	Total     *int64 `json:"total"` // expected; null = not known
+	Total     *int64 `json:"total" description:"How many there will be; null = not known."` // expected; null = not known
 	Running   int64  `json:"running"`
 	Completed int64  `json:"completed"`
 	Failed    int64  `json:"failed"`
@@ -135,12 +135,12 @@ func (s *Server) draftOfBackfill(f *form) (d app.BackfillDraft, dryRun bool) {
 	d.Concurrency = f.integerWithin("concurrency", optional, 1, s.Backfills.MostConcurrency)
 	d.SkipDelivered = f.boolean("skip_delivered")
 	d.Replace = f.boolean("replace")
-	d.By = batch.Selection(f.choice("by", optional, selections))
+	d.By = batch.Clock(f.choice("by", optional, selections))
 	return d, f.boolean("dry_run")
 }
 
 // selections are the times by which a backfill may choose rows.
-var selections = oneOf(textsOf(batch.Selections)...)
+var selections = oneOf(textsOf(batch.Clocks)...)
 
 // backfillOrders are the orders in which intervals may run.
 var backfillOrders = oneOf(textsOf(batch.BackfillOrders)...)
@@ -181,13 +181,13 @@ type previewBody struct {
 	// StartAt and EndAt bound the intervals that would run; a null start is the beginning of time.
 	StartAt         *instant `json:"start_at"`
 	EndAt           instant  `json:"end_at"`
-	AdjustedStartAt *instant `json:"adjusted_start_at"`
-	Intervals       int64    `json:"intervals"`
-	Delivered       int64    `json:"delivered_intervals"`
-	Skipped         int64    `json:"skipped_intervals"`
-	Overlapping     int64    `json:"overlapping_deliveries"`
-	Records         *int64   `json:"total_records_count"`
-	Bytes           *int64   `json:"estimated_bytes"`
+	AdjustedStartAt *instant `json:"adjusted_start_at" description:"Where it would really begin, when the data begin later than asked for."`
+	Intervals       int64    `json:"intervals" description:"How many would run."`
+	Delivered       int64    `json:"delivered_intervals" description:"How many of them are delivered already."`
+	Skipped         int64    `json:"skipped_intervals" description:"How many are left out by skip_delivered."`
+	Overlapping     int64    `json:"overlapping_deliveries" description:"Deliveries of another length that are in the way: replace takes their place."`
+	Records         *int64   `json:"total_records_count" description:"Rows by count; null = the source does not answer in time."`
+	Bytes           *int64   `json:"estimated_bytes" description:"By the size of earlier deliveries; null = there are none."`
 }
 
 // createBackfill starts a backfill, or tells what it would do.

@@ -28,15 +28,14 @@ func (s *Server) updateExport(c *gin.Context, who caller, replace bool) (int, an
 	if err != nil {
 		return 0, nil, err
 	}
-	stored, err := s.Exports.Get(c.Request.Context(), who.teamID, id)
-	if err != nil {
-		return 0, nil, err
+	if _, err := s.Exports.Get(c.Request.Context(), who.teamID, id); err != nil {
+		return 0, nil, err // whatever the body says
 	}
 	f, err := decode(c)
 	if err != nil {
 		return 0, nil, err
 	}
-	change := changeOf(f, who, stored.Model, replace)
+	change := changeOf(f, who, replace)
 	if err := f.problem(); err != nil {
 		return 0, nil, err
 	}
@@ -53,7 +52,7 @@ func (s *Server) updateExport(c *gin.Context, who caller, replace bool) (int, an
 }
 
 // changeOf reads a change from the form, in the order in which problems are told. Unknown fields are ignored.
-func changeOf(f *form, who caller, stored batch.Model, replace bool) app.Change {
+func changeOf(f *form, who caller, replace bool) app.Change {
 	must := optional
 	if replace {
 		must = required
@@ -67,10 +66,7 @@ func changeOf(f *form, who caller, stored batch.Model, replace bool) app.Change 
 	c.LastPausedAt = sent(f, "last_paused_at", f.instant("last_paused_at", who.zone))
 	c.StartAt = sent(f, "start_at", f.instant("start_at", who.zone))
 	c.EndAt = sent(f, "end_at", f.instant("end_at", who.zone))
-	if c.Model.Value != "" {
-		stored = c.Model.Value
-	}
-	refuseModelFields(f, stored)
+	c.Selection = selectionOf(f)
 	c.Timezone = sent(f, "timezone", f.choice("timezone", nullable, timezones))
 	c.OffsetDay = sent(f, "offset_day", f.integer("offset_day", nullable))
 	c.OffsetHour = sent(f, "offset_hour", f.integer("offset_hour", nullable))

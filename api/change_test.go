@@ -51,10 +51,15 @@ func TestPatchChangesWhatIsSent(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			id := w.export(t, tt.before).String()
+			before := w.call(t, http.MethodGet, exports+"/"+id, "").Header().Get("ETag")
 			w.temporal.take()
 			patched := w.call(t, http.MethodPatch, exports+"/"+id, tt.patch)
 			require.Equal(t, http.StatusOK, patched.Code, patched.Body.String())
-			require.Equal(t, []string{"put " + id}, w.temporal.take(), "the schedule follows")
+			if patched.Header().Get("ETag") == before {
+				require.Empty(t, w.temporal.take(), "the schedule stays")
+			} else {
+				require.Equal(t, []string{"put " + id}, w.temporal.take(), "the schedule follows")
+			}
 			require.JSONEq(t, patched.Body.String(), w.call(t, http.MethodGet, exports+"/"+id, "").Body.String())
 			for field, want := range tt.want {
 				require.Equal(t, want, patched.json()[field], field)
@@ -142,6 +147,23 @@ func TestTheFirstIntervalAfterAChangeJoinsTheCalendars(t *testing.T) {
 	w.pass(24 * time.Hour)
 	w.call(t, http.MethodPatch, path, `{"interval": "hour"}`)
 	require.Equal(t, &batch.Interval{Start: at(6, 10), End: at(7, 8)}, w.stored(t, path).FirstInterval)
+}
+
+func TestAChangeOfNothingMakesNoRevision(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	created := w.call(t, http.MethodPost, exports, draft(`"interval": "day", "offset_hour": 5, "start_at": "2026-01-01T00:00:00Z"`))
+	path, first := exports+"/"+created.text("id"), created.Header().Get("ETag")
+	w.pass(time.Minute)
+	for _, body := range []string{
+		`{}`, `{"name": "my export", "interval": "day", "start_at": "2026-01-01T00:00:00+00:00", "paused": false}`,
+		`{"destination": {"type": "Vault", "config": {"bucket": "b", "secret": "s3cr3t", "port": "443"}}}`,
+	} {
+		same := w.call(t, http.MethodPatch, path, body)
+		require.Equal(t, first, same.Header().Get("ETag"), body)
+		require.Equal(t, created.text("last_updated_at"), same.text("last_updated_at"), body)
+	}
+	require.NotEqual(t, first, w.call(t, http.MethodPatch, path, `{"destination": {"config": {"secret": "0ther"}}}`).Header().Get("ETag"))
 }
 
 func TestIfMatch(t *testing.T) {

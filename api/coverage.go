@@ -19,8 +19,8 @@ type coverageBody struct {
 	// Start and End are those of the intervals on this page.
 	Start   instant            `json:"start"`
 	End     instant            `json:"end"`
-	Counts  coverageCountsBody `json:"counts"`
-	Next    *string            `json:"next"`
+	Counts  coverageCountsBody `json:"counts" description:"Of this page."`
+	Next    *string            `json:"next" description:"The address of the following page."`
 	Results []coveredBody      `json:"results"`
 }
 
@@ -40,25 +40,25 @@ type coveredBody struct {
 	DataIntervalEnd   instant              `json:"data_interval_end"`
 	Status            batch.CoverageStatus `json:"status"`
 	// Records and the others are of the delivery that is visible.
-	Records     *int64     `json:"records"`
-	Bytes       *int64     `json:"bytes"`
+	Records     *int64     `json:"records" description:"Rows of the delivery that is visible."`
+	Bytes       *int64     `json:"bytes" description:"Bytes of the delivery that is visible."`
 	DeliveredAt *instant   `json:"delivered_at"`
 	DeliveredBy *uuid.UUID `json:"delivered_by"`
 	// LateRecords arrived after it; a retry delivers them.
 	LateRecords *int64 `json:"late_records"`
 	// Overlaps says that another delivered interval has some of the same time.
-	Overlaps bool       `json:"overlaps"`
+	Overlaps bool       `json:"overlaps" description:"Whether another delivery has some of the same time."`
 	Backfill *uuid.UUID `json:"backfill"`
-	Runs     []runBody  `json:"runs"`
+	Runs     []runBody  `json:"runs" description:"The five newest."`
 }
 
 // A filledBody is what was started to fill gaps.
 type filledBody struct {
 	Detail    string `json:"detail"`
 	Intervals int64  `json:"intervals"`
-	Remaining int    `json:"remaining_ranges"`
+	Remaining int    `json:"remaining_ranges" description:"Ranges that are left for another request."`
 	// Overlapping ranges hold a part of what was delivered with another length; they were left alone.
-	Overlapping int               `json:"overlapping_ranges"`
+	Overlapping int               `json:"overlapping_ranges" description:"Ranges that were left alone: they hold a part of what was delivered with another length."`
 	Backfills   []filledRangeBody `json:"backfills"`
 }
 

@@ -38,6 +38,8 @@ const (
 	codeMin         = "min_value"
 	codeMax         = "max_value"
 	codeMaxLength   = "max_length"
+	codeEmpty       = "empty"
+	codeNoList      = "not_a_list"
 	codeNul         = "null_characters_not_allowed"
 	codeParse       = "parse_error"
 	codeUnavailable = "service_unavailable"
@@ -47,8 +49,8 @@ const (
 type envelope struct {
 	Type   string  `json:"type"`
 	Code   string  `json:"code"`
-	Detail string  `json:"detail"`
-	Attr   *string `json:"attr"`
+	Detail string  `json:"detail" description:"A sentence for people."`
+	Attr   *string `json:"attr" description:"The field that it is about, with __ between the keys of a path; null = the request as a whole."`
 }
 
 // A refusal is an error together with how HTTP says it.
@@ -160,8 +162,7 @@ func (s *Server) writeError(c *gin.Context, err error) {
 		if errors.Is(err, context.Canceled) {
 			level = zap.DebugLevel // the client went away
 		}
-		s.Log.Log(level, "A request could not be answered.", zap.String("request_id", c.GetString(requestIDKey)),
-			zap.String("route", routeOf(c)), zap.Error(err))
+		s.Log.Log(level, "A request could not be answered.", append(whose(c), zap.String("route", routeOf(c)), zap.Error(err))...)
 	}
 	if r.challenge {
 		c.Header("WWW-Authenticate", "Bearer")

@@ -9,8 +9,14 @@ const (
 		"name": "Events, every hour", "model": "events", "interval": "hour", "paused": true,
 		"destination": {"type": "File", "config": {"prefix": "events/{year}/{month}", "file_format": "Parquet", "compression": "zstd"}}
 	}`
-	exampleChange     = `{"interval": "day", "timezone": "Europe/Berlin", "offset_hour": 2, "destination": {"config": {"prefix": "daily"}}}`
-	exampleRange      = `{"start_at": "2026-01-01T00:00:00Z", "end_at": "2026-01-02T00:00:00Z"}`
+	exampleChange        = `{"interval": "day", "timezone": "Europe/Berlin", "offset_hour": 2, "destination": {"config": {"prefix": "daily"}}}`
+	exampleRange         = `{"start_at": "2026-01-01T00:00:00Z", "end_at": "2026-01-02T00:00:00Z"}`
+	exampleExportPreview = `{
+		"name": "Purchases", "model": "hogql", "interval": "hour", "primary_key": ["uuid"],
+		"hogql_query": "SELECT uuid, timestamp, properties.plan AS plan FROM events WHERE event = 'purchase'",
+		"destination": {"type": "File", "config": {"prefix": "purchases", "file_format": "Parquet"}},
+		"data_interval_start": "2026-01-01T00:00:00Z", "data_interval_end": "2026-01-01T02:00:00Z"
+	}`
 	exampleFill       = `{"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z", "include_paused": true}`
 	exampleUnpause    = `{"backfill": true}`
 	exampleTest       = `{"name": "Events", "interval": "hour", "destination": {"type": "File", "config": {"prefix": "events"}}, "step": 1}`

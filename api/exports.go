@@ -16,31 +16,31 @@ import (
 // latestRuns is how many runs an export shows.
 const latestRuns = 10
 
-// An exportBody is a batch export as clients see it. Fields of models that this server lacks are always null.
+// An exportBody is a batch export as clients see it.
 type exportBody struct {
-	ID              uuid.UUID        `json:"id"`
-	TeamID          int64            `json:"team_id"`
-	Name            string           `json:"name"`
-	Model           batch.Model      `json:"model"`
-	Destination     destinationBody  `json:"destination"`
-	Interval        batch.Frequency  `json:"interval"`
-	Paused          bool             `json:"paused"`
-	CreatedAt       instant          `json:"created_at"`
-	LastUpdatedAt   instant          `json:"last_updated_at"`
-	LastPausedAt    *instant         `json:"last_paused_at"`
-	StartAt         *instant         `json:"start_at"`
-	EndAt           *instant         `json:"end_at"`
-	LatestRuns      []runBody        `json:"latest_runs"`
-	HogQLQuery      *string          `json:"hogql_query"`
-	HogQLModifiers  map[string]any   `json:"hogql_modifiers" nullable:"true"`
-	PrimaryKey      []string         `json:"primary_key" nullable:"true"`
-	VersionKey      []string         `json:"version_key" nullable:"true"`
-	IncrementalMode string           `json:"incremental_mode"`
-	Schema          map[string]any   `json:"schema" nullable:"true"`
-	Filters         []map[string]any `json:"filters" nullable:"true"`
-	Timezone        string           `json:"timezone"`
-	OffsetDay       *int             `json:"offset_day"`
-	OffsetHour      *int             `json:"offset_hour"`
+	ID              uuid.UUID             `json:"id"`
+	TeamID          int64                 `json:"team_id"`
+	Name            string                `json:"name"`
+	Model           batch.Model           `json:"model"`
+	Destination     destinationBody       `json:"destination"`
+	Interval        batch.Frequency       `json:"interval"`
+	Paused          bool                  `json:"paused"`
+	CreatedAt       instant               `json:"created_at"`
+	LastUpdatedAt   instant               `json:"last_updated_at"`
+	LastPausedAt    *instant              `json:"last_paused_at"`
+	StartAt         *instant              `json:"start_at"`
+	EndAt           *instant              `json:"end_at"`
+	LatestRuns      []runBody             `json:"latest_runs"`
+	HogQLQuery      *string               `json:"hogql_query"`
+	HogQLModifiers  map[string]any        `json:"hogql_modifiers" nullable:"true"`
+	PrimaryKey      []string              `json:"primary_key" nullable:"true"`
+	VersionKey      []string              `json:"version_key" nullable:"true"`
+	IncrementalMode batch.IncrementalMode `json:"incremental_mode"`
+	Schema          *schemaBody           `json:"schema"`
+	Filters         []filterBody          `json:"filters" nullable:"true"`
+	Timezone        string                `json:"timezone"`
+	OffsetDay       *int                  `json:"offset_day"`
+	OffsetHour      *int                  `json:"offset_hour"`
 }
 
 type destinationBody struct {
@@ -57,8 +57,9 @@ func (s *Server) exportBody(e batch.Export, runs []batch.Run) exportBody {
 		Interval:    e.Frequency, Paused: e.Paused,
 		CreatedAt: instant(e.CreatedAt), LastUpdatedAt: instant(e.LastUpdatedAt), LastPausedAt: instantOf(e.LastPausedAt),
 		StartAt: instantOf(e.StartAt), EndAt: instantOf(e.EndAt),
-		LatestRuns: each(runs, s.runBody), IncrementalMode: incrementalAppend, Timezone: e.Timezone,
+		LatestRuns: each(runs, s.runBody), Timezone: e.Timezone,
 	}
+	s.showSelection(&body, e)
 	if e.Frequency == batch.Weekly {
 		body.OffsetDay = orZero(e.OffsetDay)
 	}
@@ -218,18 +219,13 @@ func (s *Server) unpauseExport(c *gin.Context, who caller) (int, any, error) {
 // unpauseOf says whether what was missed is to be backfilled.
 func unpauseOf(f *form) bool { return f.boolean("backfill") }
 
-const (
-	maxName           = 255 // characters
-	incrementalAppend = "APPEND"
-	incrementalMerge  = "MERGE"
-)
+const maxName = 255 // characters
 
 // What clients may choose among. Models that this server lacks are refused by the use case.
 var (
-	incrementalModes = oneOf(incrementalAppend, incrementalMerge)
-	intervals        = oneOf(intervalNames()...)
-	timezones        = choices{valid: func(s string) bool { _, err := batch.LoadLocation(s); return err == nil }}
-	anyText          = choices{valid: func(string) bool { return true }}
+	intervals = oneOf(intervalNames()...)
+	timezones = choices{valid: func(s string) bool { _, err := batch.LoadLocation(s); return err == nil }}
+	anyText   = choices{valid: func(string) bool { return true }}
 )
 
 func oneOf(values ...string) choices {
@@ -267,7 +263,7 @@ func draftOf(f *form, who caller) app.Draft {
 	d.LastPausedAt = f.instant("last_paused_at", who.zone)
 	d.StartAt = f.instant("start_at", who.zone)
 	d.EndAt = f.instant("end_at", who.zone)
-	refuseModelFields(f, d.Model)
+	d.Selection = selectionOf(f)
 	d.Timezone = f.choice("timezone", nullable, timezones)
 	d.OffsetDay = f.integer("offset_day", nullable)
 	d.OffsetHour = f.integer("offset_hour", nullable)
@@ -303,33 +299,4 @@ func (f *form) failIntegration(value any) {
 		return
 	}
 	f.failField("integration", codeAbsent, "Invalid pk \"%s\" - object does not exist.", shown(value))
-}
-
-// refuseModelFields refuses fields that would change what is exported and that this server does not know: ignoring
-// them would export the wrong rows.
-func refuseModelFields(f *form, model batch.Model) {
-	if model == "" {
-		model = batch.ModelEvents
-	}
-	for _, name := range []string{"hogql_query", "hogql_modifiers", "primary_key", "version_key"} {
-		if f.null(name) && model != batch.ModelHogQL {
-			f.failField(name, codeInvalid, "'%s' is only supported for 'hogql' not '%s' model", name, model)
-		}
-	}
-	mode := f.choice("incremental_mode", optional, incrementalModes)
-	if mode == incrementalMerge {
-		f.failField("primary_key", codeInvalid, "'primary_key' is required when 'incremental_mode' is 'MERGE'")
-	}
-	f.note("filters", nullable, schema{"type": "array", "maxItems": 0})
-	value, ok := f.value("filters", nullable)
-	filters, isList := value.([]any)
-	switch {
-	case !ok:
-	case !isList:
-		f.failField("filters", codeInvalid, "'filters' should be an array of filters")
-	case model != batch.ModelEvents && len(filters) > 0:
-		f.failField("filters", codeInvalid, "'filters' is only supported for 'events' not '%s' model", model)
-	case len(filters) > 0:
-		f.failField("filters", codeInvalid, "This server does not support filters yet: leave them out to export all events")
-	}
 }

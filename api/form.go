@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -212,11 +213,34 @@ func (f *form) object(name string, need need) *form {
 	return child
 }
 
-// null reads a field that must be null if it is sent, and says whether it is not.
-func (f *form) null(name string) (sent bool) {
-	f.note(name, nullable, schema{"type": "null"})
-	_, sent = f.value(name, nullable)
-	return sent
+// names returns a list of at most most texts, none of which is blank, or nil.
+func (f *form) names(name string, most int) []string {
+	f.note(name, nullable, schema{"type": "array", "minItems": 1, "maxItems": most, "items": schema{"type": "string", "pattern": `\S`}})
+	value, ok := f.value(name, nullable)
+	if !ok {
+		return nil
+	}
+	list, ok := value.([]any)
+	switch {
+	case !ok:
+		f.failField(name, codeNoList, "Expected a list of items but got type \"%s\".", typeName(value))
+	case len(list) == 0:
+		f.failField(name, codeEmpty, "This list may not be empty.")
+	case len(list) > most:
+		f.failField(name, codeMaxLength, "Ensure this field has no more than %d elements.", most)
+	}
+	names := make([]string, len(list))
+	for i, item := range list {
+		text, ok := item.(string)
+		switch {
+		case !ok:
+			f.failField(join(name, strconv.Itoa(i)), codeInvalid, "Not a valid string.")
+		case strings.TrimSpace(text) == "":
+			f.failField(join(name, strconv.Itoa(i)), codeBlank, "This field may not be blank.")
+		}
+		names[i] = text
+	}
+	return names
 }
 
 // note adds a field to the schema that is being collected.

@@ -28,7 +28,7 @@ func (o *Outage) Unwrap() error { return o.Err }
 
 type healthBody struct {
 	Status string   `json:"status"`
-	Down   []string `json:"down,omitempty"`
+	Down   []string `json:"down,omitempty" description:"What does not answer."`
 }
 
 // health says that the process runs.

@@ -20,7 +20,7 @@ const (
 // A logBody is a log entry as clients see it.
 type logBody struct {
 	LogSourceID uuid.UUID      `json:"log_source_id"`
-	InstanceID  string         `json:"instance_id"` // the run's id; empty = about the export
+	InstanceID  string         `json:"instance_id" description:"The run that it is about; empty = the export."` // the run's id; empty = about the export
 	Timestamp   instant        `json:"timestamp"`
 	Level       batch.LogLevel `json:"level"`
 	Message     string         `json:"message"`
@@ -81,6 +81,10 @@ func logFilterOf(p *params) batch.LogFilter {
 		RunID: p.id("instance_id"), After: p.instant("after"), Before: p.instant("before"),
 		Search: p.text("search"), Limit: p.number("limit", defaultLogs, 1),
 	}
+	p.explain("search", "A part of the message, in upper or lower case.")
+	p.explain("after", "Later than this.")
+	p.explain("before", "Earlier than this: read on with the last timestamp of a page.")
+	p.explain("instance_id", "The run that entries are about.")
 	if f.Limit > maxLogs {
 		p.fail("limit", codeMax, "Ensure this value is less than or equal to %d.", maxLogs)
 	}

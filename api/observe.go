@@ -6,11 +6,17 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
+
+	"tranche/internal/telemetry"
 )
 
 const (
@@ -30,7 +36,9 @@ func (s *Server) observe(c *gin.Context) {
 	}
 	c.Set(requestIDKey, id)
 	c.Header(requestIDHeader, id)
+	end := s.trace(c, id)
 	c.Next()
+	end()
 
 	took, route := time.Since(start), routeOf(c)
 	method := methodLabel(c.Request.Method)
@@ -39,9 +47,45 @@ func (s *Server) observe(c *gin.Context) {
 	if c.Param("project_id") == "" {
 		level = zap.DebugLevel // probes and scrapes
 	}
-	s.Log.Log(level, "Answered a request.",
-		zap.String("request_id", id), zap.String("method", method), zap.String("route", route),
-		zap.Int("status", c.Writer.Status()), zap.Float64("ms", float64(took.Microseconds())/1000))
+	s.Log.Log(level, "Answered a request.", append(whose(c),
+		zap.String("method", method), zap.String("route", route),
+		zap.Int("status", c.Writer.Status()), zap.Float64("ms", float64(took.Microseconds())/1000))...)
+}
+
+// whose is what every line about a request says: which one it is, and what of whom it is about. Only ids are said, whatever
+// else a path holds.
+func whose(c *gin.Context) []zap.Field {
+	fields := []zap.Field{zap.String("request_id", c.GetString(requestIDKey)), telemetry.TraceID(c.Request.Context())}
+	if team, err := strconv.ParseInt(c.Param("project_id"), 10, 64); err == nil {
+		fields = append(fields, zap.Int64("team_id", team))
+	}
+	for _, named := range []struct{ param, name string }{{"id", "batch_export_id"}, {"run_id", "run_id"}, {"backfill_id", "backfill_id"}} {
+		if id, ok := parseID(c.Param(named.param)); ok {
+			fields = append(fields, zap.Stringer(named.name, id))
+		}
+	}
+	return fields
+}
+
+// trace makes the request a span, in the client's trace if it sent one. What the request starts belongs to it: workflows,
+// their activities, their calls of sources and destinations. Probes and scrapes are none.
+func (s *Server) trace(c *gin.Context, id string) (end func()) {
+	if !s.Tracing.On() || c.Param("project_id") == "" {
+		return func() {}
+	}
+	method, route := methodLabel(c.Request.Method), routeOf(c)
+	ctx, span := s.Tracing.Tracer().Start(telemetry.WithTraceOf(c.Request.Context(), c.Request.Header), method+" "+route,
+		trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+			attribute.String("http.request.method", method), attribute.String("http.route", route), attribute.String("tranche.request_id", id)))
+	c.Request = c.Request.WithContext(ctx)
+	return func() {
+		status := c.Writer.Status()
+		span.SetAttributes(attribute.Int("http.response.status_code", status))
+		if status >= http.StatusInternalServerError {
+			span.SetStatus(codes.Error, "")
+		}
+		span.End()
+	}
 }
 
 // recover answers 500 after a panic.
@@ -52,8 +96,7 @@ func (s *Server) recover(c *gin.Context) {
 		case http.ErrAbortHandler:
 			panic(cause)
 		default:
-			s.Log.Error("A request panicked.", zap.String("request_id", c.GetString(requestIDKey)),
-				zap.String("route", routeOf(c)), zap.ByteString("stack", debug.Stack()))
+			s.Log.Error("A request panicked.", append(whose(c), zap.String("route", routeOf(c)), zap.ByteString("stack", debug.Stack()))...)
 			c.Abort()
 			if !c.Writer.Written() {
 				s.writeError(c, panicked(cause))

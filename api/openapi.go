@@ -10,7 +10,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"tranche/batch"
 	"tranche/internal/auth"
 )
 
@@ -194,7 +193,7 @@ func (s *Server) nobody() caller { return caller{models: s.Exports.Models.Names(
 
 // routes lists the operations, with their paths below a project.
 func (s *Server) routes() []route {
-	return slices.Concat(s.exportRoutes(), s.runRoutes(), s.coverageRoutes(), s.activityRoutes())
+	return slices.Concat(s.exportRoutes(), s.exportPreviewRoutes(), s.runRoutes(), s.coverageRoutes(), s.activityRoutes(), s.notificationRoutes())
 }
 
 const (
@@ -223,18 +222,18 @@ func (s *Server) exportRoutes() []route {
 		}},
 		{http.MethodPost, exportPath + "/run_test_step", auth.ScopeWrite, s.testExport, operation{
 			id: "batch_exports_test_stored", summary: "Run a step of the connection test with changes that are not saved", status: http.StatusOK,
-			answer: reflect.TypeFor[stepBody](), body: func(f *form) { changedTestOf(f, s.nobody(), batch.ModelEvents) }, example: exampleStoredTest,
+			answer: reflect.TypeFor[stepBody](), body: func(f *form) { changedTestOf(f, s.nobody()) }, example: exampleStoredTest,
 		}},
 		{http.MethodGet, exportPath, auth.ScopeRead, s.getExport, operation{
 			id: "batch_exports_get", summary: "Read a batch export with its newest runs", status: http.StatusOK, answer: export, tagged: true,
 		}},
 		{http.MethodPut, exportPath, auth.ScopeWrite, s.putExport, operation{
 			id: "batch_exports_replace", summary: "Replace a batch export; settings that are not sent are kept", status: http.StatusOK, answer: export,
-			body: func(f *form) { changeOf(f, s.nobody(), batch.ModelEvents, true) }, tagged: true, example: exampleDraft, errors: []int{http.StatusConflict},
+			body: func(f *form) { changeOf(f, s.nobody(), true) }, tagged: true, example: exampleDraft, errors: []int{http.StatusConflict},
 		}},
 		{http.MethodPatch, exportPath, auth.ScopeWrite, s.patchExport, operation{
 			id: "batch_exports_change", summary: "Change what is sent of a batch export", status: http.StatusOK, answer: export,
-			body: func(f *form) { changeOf(f, s.nobody(), batch.ModelEvents, false) }, tagged: true, example: exampleChange, errors: []int{http.StatusConflict},
+			body: func(f *form) { changeOf(f, s.nobody(), false) }, tagged: true, example: exampleChange, errors: []int{http.StatusConflict},
 		}},
 		{http.MethodDelete, exportPath, auth.ScopeWrite, s.deleteExport, operation{
 			id: "batch_exports_delete", summary: "Delete a batch export and cancel what it does", status: http.StatusNoContent, tagged: true,

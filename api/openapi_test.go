@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -119,6 +120,7 @@ func (c *contract) check(t *testing.T, r *http.Request, answer *httptest.Respons
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(answer.Body.Bytes()))
 	require.NoError(t, err)
 	require.NoError(t, c.schema(t, pointer).Validate(value), "%s %s: %s", r.Method, r.URL, answer.Body)
+	requireListed(t, answer.Code, value)
 }
 
 func escaped(path string) string {
@@ -227,6 +229,11 @@ func TestThePageOfTheDocument(t *testing.T) {
 		require.NotContains(t, page, from, "it loads nothing from elsewhere")
 	}
 	require.Contains(t, answer.Header().Get("Content-Security-Policy"), "default-src 'none'")
+	for _, link := range regexp.MustCompile(`href="#([^"]+)"`).FindAllStringSubmatch(page, -1) {
+		require.Contains(t, page, `id="`+link[1]+`"`, "a link leads nowhere")
+	}
+	require.Less(t, strings.Index(page, `id="batch_exports_create"`), strings.Index(page, `id="batch_exports_get"`), "in the order of the routes")
+	require.Less(t, strings.Index(page, `id="runs_list"`), strings.Index(page, `id="readyz"`), "what is about the server comes last")
 }
 
 func TestExamplesOfTheDocument(t *testing.T) {
@@ -259,7 +266,7 @@ func TestExamplesOfTheDocument(t *testing.T) {
 			schema := w.contract.schema(t, "/paths/"+escaped(path)+"/"+method+"/requestBody/content/application~1json/schema")
 			require.NoError(t, schema.Validate(example), "%s %s", method, path)
 			id := w.export(t, `"destination": {"type": "File", "config": {}}, "paused": true`).String()
-			address := strings.NewReplacer("{project_id}", "1", "{id}", id).Replace(path)
+			address := strings.NewReplacer("{project_id}", "1", "{id}", id, "{notification_id}", w.notification(t, noticesOf(path, id))).Replace(path)
 			answer := w.call(t, strings.ToUpper(method), address, string(body))
 			require.Less(t, answer.Code, 300, "%s %s: %s", method, path, answer.Body)
 			for _, backfill := range w.call(t, http.MethodGet, exports+"/"+id+"/backfills", "").ids() {

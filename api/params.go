@@ -64,6 +64,18 @@ func (p *params) note(name string, of schema, required bool) {
 	}
 }
 
+// explain says what a parameter means that is being collected.
+func (p *params) explain(name, meaning string) {
+	if p.spec == nil {
+		return
+	}
+	for _, of := range *p.spec {
+		if of["name"] == name {
+			of["description"] = meaning
+		}
+	}
+}
+
 // text returns a parameter; absent and empty are the same.
 func (p *params) text(name string) string {
 	p.note(name, schema{"type": "string"}, false)

@@ -20,25 +20,25 @@ const runsPage = 100
 type runBody struct {
 	ID                  uuid.UUID       `json:"id"`
 	Status              batch.RunStatus `json:"status"`
-	RecordsCompleted    *int64          `json:"records_completed"`
+	RecordsCompleted    *int64          `json:"records_completed" description:"Rows that are staged, and of a run that ended those that it delivered; null = none, or not known yet."`
 	RecordsFailed       *int64          `json:"records_failed"`
-	LatestError         *string         `json:"latest_error"`
-	ErrorCode           *batch.Code     `json:"error_code"`
-	DataIntervalStart   *instant        `json:"data_interval_start"`
+	LatestError         *string         `json:"latest_error" description:"What went wrong last, in a sentence; also while the run tries again."`
+	ErrorCode           *batch.Code     `json:"error_code" description:"The code of that: docs/errors.md says who must act."`
+	DataIntervalStart   *instant        `json:"data_interval_start" description:"Null for a run from the beginning of time."`
 	DataIntervalEnd     instant         `json:"data_interval_end"`
 	Cursor              *string         `json:"cursor"`
 	CreatedAt           instant         `json:"created_at"`
 	FinishedAt          *instant        `json:"finished_at"`
 	LastUpdatedAt       instant         `json:"last_updated_at"`
-	RecordsTotalCount   *int64          `json:"records_total_count"`
-	BytesExported       *int64          `json:"bytes_exported"`
+	RecordsTotalCount   *int64          `json:"records_total_count" description:"Rows of the interval by count."`
+	BytesExported       *int64          `json:"bytes_exported" description:"Bytes of files or rows as they were written."`
 	BatchExport         uuid.UUID       `json:"batch_export"`
 	BatchExportOnDemand *uuid.UUID      `json:"batch_export_on_demand"`
-	Backfill            *uuid.UUID      `json:"backfill"`
-	Attempt             int             `json:"attempt"`
-	NextRetryAt         *instant        `json:"next_retry_at"`
-	WaitingFor          *string         `json:"waiting_for"`
-	TemporalURL         *string         `json:"temporal_url"`
+	Backfill            *uuid.UUID      `json:"backfill" description:"The backfill that the run belongs to; null = its schedule started it."`
+	Attempt             int             `json:"attempt" description:"How often the step at hand was tried, from 1."`
+	NextRetryAt         *instant        `json:"next_retry_at" description:"When it is tried again."`
+	WaitingFor          *string         `json:"waiting_for" description:"Which limit of runs at once it waits for; null = none."`
+	TemporalURL         *string         `json:"temporal_url" description:"Its workflow in Temporal's Web UI."`
 }
 
 // runBody is what is shown of a run.
@@ -126,6 +126,11 @@ func runFilterOf(p *params) (f batch.RunFilter, identity url.Values) {
 		identity.Add("status", string(status))
 	}
 	after, before, start, end := p.instant("after"), p.instant("before"), p.instant("start"), p.instant("end")
+	p.explain("after", "Created then or later; only when ordered by that.")
+	p.explain("before", "Created then or earlier; only when ordered by that.")
+	p.explain("start", "Intervals that start then or later; only when ordered by that.")
+	p.explain("end", "Intervals that end then or earlier; only when ordered by the start.")
+	p.explain("status", "Several may be given, each as a parameter of its own.")
 	bounds := []string{"after", "before"}
 	if sorted.by == batch.OrderCreatedAt {
 		f.CreatedAfter, f.CreatedBefore = after, before

@@ -66,11 +66,21 @@ var bodyNames = map[reflect.Type]string{
 	reflect.TypeFor[stepsBody]():                "TestSteps",
 	reflect.TypeFor[healthBody]():               "Health",
 	reflect.TypeFor[envelope]():                 "Error",
+	reflect.TypeFor[exportPreviewBody]():        "Preview",
+	reflect.TypeFor[previewedFileBody]():        "PreviewedFile",
+	reflect.TypeFor[columnBody]():               "Column",
+	reflect.TypeFor[schemaBody]():               "Schema",
+	reflect.TypeFor[schemaFieldBody]():          "SchemaField",
 	reflect.TypeFor[destinationBody]():          "Destination",
 	reflect.TypeFor[activityBody]():             "Activity",
 	reflect.TypeFor[actorBody]():                "Actor",
 	reflect.TypeFor[changedBody]():              "ChangedField",
 	reflect.TypeFor[cursorPage[activityBody]](): "ActivityPage",
+	reflect.TypeFor[notificationBody]():         "Notification",
+	reflect.TypeFor[notificationsBody]():        "NotificationList",
+	reflect.TypeFor[messageBody]():              "NotificationDelivery",
+	reflect.TypeFor[attemptBody]():              "NotificationAttempt",
+	reflect.TypeFor[cursorPage[messageBody]]():  "NotificationDeliveryPage",
 }
 
 // enumOf lists the values of a type that has few.
@@ -85,8 +95,8 @@ func enumOf(t reflect.Type) []string {
 		})
 	case reflect.TypeFor[batch.BackfillOrder]():
 		return textsOf(batch.BackfillOrders)
-	case reflect.TypeFor[batch.Selection]():
-		return textsOf(batch.Selections)
+	case reflect.TypeFor[batch.Clock]():
+		return textsOf(batch.Clocks)
 	case reflect.TypeFor[batch.CoverageStatus]():
 		return textsOf(batch.CoverageStatuses)
 	case reflect.TypeFor[batch.Code]():
@@ -99,6 +109,14 @@ func enumOf(t reflect.Type) []string {
 		return textsOf(batch.ActorKinds)
 	case reflect.TypeFor[batch.Action]():
 		return textsOf(batch.Actions)
+	case reflect.TypeFor[batch.SubscriptionKind]():
+		return textsOf(batch.SubscriptionKinds)
+	case reflect.TypeFor[batch.Event]():
+		return append(textsOf(batch.Events), string(batch.EventTest))
+	case reflect.TypeFor[batch.MessageStatus]():
+		return textsOf(batch.MessageStatuses)
+	case reflect.TypeFor[batch.IncrementalMode]():
+		return incrementalModes.listed
 	case reflect.TypeFor[batch.Frequency]():
 		return intervals.listed
 	}
@@ -118,6 +136,10 @@ func schemaOf(t reflect.Type) schema {
 		return schema{"description": "Any JSON."}
 	case reflect.TypeFor[instant]():
 		return schema{"type": "string", "format": "date-time"}
+	case reflect.TypeFor[rowBody]():
+		return schema{"type": "object"}
+	case reflect.TypeFor[filterBody]():
+		return reference("Filter")
 	}
 	if name, ok := bodyNames[t]; ok {
 		return reference(name)
@@ -154,6 +176,9 @@ func objectOf(t reflect.Type) schema {
 		if field.Tag.Get("nullable") == "true" {
 			of = orNull(of)
 		}
+		if meaning := field.Tag.Get("description"); meaning != "" {
+			of["description"] = meaning
+		}
 		properties[name] = of
 		if options != "omitempty" {
 			names = append(names, name)
@@ -164,7 +189,7 @@ func objectOf(t reflect.Type) schema {
 
 // bodySchemas are the named schemas of all bodies that are sent but for destinations.
 func bodySchemas() schema {
-	all := schema{}
+	all := schema{"Filter": filterSchema()}
 	for t, name := range bodyNames {
 		all[name] = objectOf(t)
 	}

@@ -30,22 +30,25 @@ const (
 	maxHeaderBytes  = 64 << 10
 )
 
-// A Server answers the API's requests. Every field but Ready, TemporalUI and TrustedProxies must be set.
+// A Server answers the API's requests. Every field but Ready, Tracing, TemporalUI and TrustedProxies must be set.
 type Server struct {
-	Exports   *app.Exports
-	Runs      *app.Runs
-	Backfills *app.Backfills
-	Coverage  *app.Coverage
-	Logs      *app.Logs
-	Audit     *app.Audit
-	Keys      KeyStore
-	Answers   AnswerStore
+	Exports       *app.Exports
+	Runs          *app.Runs
+	Backfills     *app.Backfills
+	Coverage      *app.Coverage
+	Logs          *app.Logs
+	Audit         *app.Audit
+	Notifications *app.Notifications
+	Keys          KeyStore
+	Answers       AnswerStore
 
 	// Ready says whether what the process depends on answers: nil, or Outages that may be joined. Nil = always.
 	Ready func(ctx context.Context) error
 	// Scrape serves /metrics.
 	Scrape  http.Handler
 	Metrics *telemetry.Metrics
+	// Tracing makes a trace of each request; nil = none.
+	Tracing *telemetry.Tracing
 	Log     *zap.Logger
 	Now     func() time.Time
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,7 +24,9 @@ import (
 	"tranche/destinations/file"
 	"tranche/internal/app"
 	"tranche/internal/auth"
+	"tranche/internal/safenet"
 	"tranche/internal/telemetry"
+	"tranche/internal/webhook"
 	"tranche/query"
 	"tranche/storage"
 	"tranche/storage/sqlite"
@@ -79,7 +82,7 @@ func newWorld(t *testing.T, changes ...func(*api.Server)) *world {
 	w.DB = w.DB.WithPlugins(plugins)
 	runs := &app.Runs{Store: w.DB, Workflows: w.temporal, Logs: w.logs, Log: log, Now: w.clock}
 	backfills := &app.Backfills{
-		Models: query.PostHog(), Store: w.DB, Workflows: w.temporal, Plugins: plugins, Runs: runs, Log: log, Now: w.clock,
+		Store: w.DB, Workflows: w.temporal, Models: query.PostHog(), Plugins: plugins, Runs: runs, Log: log, Now: w.clock,
 		Limit: 5, Concurrency: 2, MostConcurrency: 20,
 	}
 	runs.Backfills = backfills
@@ -89,6 +92,9 @@ func newWorld(t *testing.T, changes ...func(*api.Server)) *world {
 			Runs: runs, Backfills: backfills, Logs: w.logs, Log: log, Now: w.clock,
 		},
 		Runs: runs, Backfills: backfills, Coverage: &app.Coverage{Store: w.DB, Backfills: backfills, Now: w.clock},
+		Notifications: &app.Notifications{
+			Store: w.DB, Sender: webhook.NewSender(names, nil), Log: log, Now: w.clock, Limit: 3,
+		},
 		Logs: &app.Logs{Store: w.DB}, Audit: &app.Audit{Store: w.DB}, Keys: w.DB, Answers: w.DB,
 		Scrape: telemetry.Handler(reg), Metrics: telemetry.NewMetrics(reg), Log: log, Now: w.clock,
 		CursorKey: []byte("sixteen bytes or more"), TemporalUI: api.TemporalUI{Base: "http://ui.test/", Namespace: "default"},
@@ -102,6 +108,17 @@ func newWorld(t *testing.T, changes ...func(*api.Server)) *world {
 	w.contract = contractOf(t, quiet.Exports.Plugins.Types(), quiet.Handler)
 	return w
 }
+
+// names are the hosts that there are: example.com, and the machine itself, which may be reached.
+var names = safenet.Guard{Allow: safenet.Loopback(), Lookup: func(_ context.Context, host string) ([]netip.Addr, error) {
+	switch host {
+	case "example.com":
+		return []netip.Addr{netip.MustParseAddr("93.184.216.34")}, nil
+	case "ours.example.com":
+		return []netip.Addr{netip.MustParseAddr("10.1.2.3")}, nil
+	}
+	return nil, nil
+}}
 
 // seed makes the projects and keys.
 func (w *world) seed(t *testing.T) {

@@ -26,7 +26,7 @@ type Backfill struct {
 	// SkipDelivered leaves out the intervals whose time is delivered already.
 	SkipDelivered bool
 	// By says which time of rows puts them into an interval; empty = ByIngestion.
-	By Selection
+	By Clock
 	// Replace allows runs to take the place of what was delivered with intervals of another length.
 	Replace bool
 
@@ -67,18 +67,18 @@ const (
 	NewestFirst BackfillOrder = "newest"
 )
 
-// A Selection is a time of rows by which an interval has them.
-type Selection string
+// A Clock is a time of rows by which an interval has them.
+type Clock string
 
-// The selections. By ingestion, each row is in exactly one interval, however late it came, for backfills and scheduled
+// The clocks. By ingestion, each row is in exactly one interval, however late it came, for backfills and scheduled
 // runs alike; by timestamp, in that in which it happened, and a scheduled run may have delivered it with another.
 const (
-	ByIngestion Selection = "inserted_at"
-	ByTimestamp Selection = "timestamp"
+	ByIngestion Clock = "inserted_at"
+	ByTimestamp Clock = "timestamp"
 )
 
-// Selections lists every selection.
-var Selections = []Selection{ByIngestion, ByTimestamp}
+// Clocks lists every clock.
+var Clocks = []Clock{ByIngestion, ByTimestamp}
 
 // BackfillOrders lists every order.
 var BackfillOrders = []BackfillOrder{OldestFirst, NewestFirst}
@@ -261,7 +261,7 @@ func (i Interval) reachesBack(start, earliest time.Time) bool {
 
 // MixedSelections is the error of delivering rows that are chosen by one time where rows are visible that were chosen by
 // another: some would be visible twice, and others not at all.
-func MixedSelections(other Interval, by Selection) error {
+func MixedSelections(other Interval, by Clock) error {
 	was := ByTimestamp
 	if by == ByTimestamp {
 		was = ByIngestion

@@ -20,6 +20,7 @@ const (
 	CodePermission        Code = "permission_denied"   // the destination knows us and refuses
 	CodeNotFound          Code = "not_found"           // a bucket, table, database or file that must exist does not
 	CodeConfig            Code = "invalid_config"      // the export's settings cannot work
+	CodeFilter            Code = "invalid_filter"      // the export's filters or query do not fit the source's model any more
 	CodeSchema            Code = "schema_mismatch"     // the destination's table or the format cannot hold these columns
 	CodeNoSpace           Code = "no_space"            // the destination is full
 	CodeVerification      Code = "verification_failed" // the destination reports other numbers than we staged
@@ -63,6 +64,7 @@ var faults = map[Code]Fault{
 	CodePermission:        Customers,
 	CodeNotFound:          Customers,
 	CodeConfig:            Customers,
+	CodeFilter:            Customers,
 	CodeSchema:            Customers,
 	CodeNoSpace:           Nobodys,
 	CodeVerification:      Ours,

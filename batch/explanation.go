@@ -44,6 +44,10 @@ var explanations = map[Code]Explanation{
 		"The settings of the export cannot work as they are, although each of them is valid.",
 		"Change the setting that the message names, run the connection test, and retry the run.",
 	},
+	CodeFilter: {
+		"The filters or the query of the export name something that the model does not have any more, or that this server no longer reads.",
+		"Change the filters or the query as the message says, look at a preview, and retry the run.",
+	},
 	CodeSchema: {
 		"The destination's table or the file's format cannot hold these rows or columns; or the source's table is not as it is configured.",
 		"Change the column, constraint or trigger that the message names. Tables are never altered by us. Then retry the run.",

@@ -24,6 +24,7 @@ type Export struct {
 	Name   string
 	Model  Model
 
+	Selection   Selection
 	Destination Destination
 
 	// Frequency, Timezone, OffsetDay and OffsetHour make the calendar.

@@ -59,10 +59,3 @@ type LogFilter struct {
 	Search   string     // case-insensitive substring
 	Limit    int
 }
-
-// A Lag is the end of the last delivered interval of an active export.
-type Lag struct {
-	ExportID uuid.UUID
-	TeamID   int64
-	End      time.Time
-}

@@ -61,6 +61,16 @@ func WorkflowID(export uuid.UUID, end time.Time) string {
 	return export.String() + "-" + end.UTC().Format("2006-01-02T15:04:05Z")
 }
 
+// ExportOf is the export whose interval an execution with the workflow id delivers; false = it is no such id.
+func ExportOf(workflowID string) (uuid.UUID, bool) {
+	const length = 36 // of a UUID as text
+	if len(workflowID) <= length || workflowID[length] != '-' {
+		return uuid.UUID{}, false
+	}
+	id, err := uuid.Parse(workflowID[:length])
+	return id, err == nil
+}
+
 // A Delivery is what our database knows of the one visible copy of an interval.
 type Delivery struct {
 	ExportID    uuid.UUID

@@ -36,6 +36,7 @@ var settings = []string{
 	"TRANCHE_TEMPORAL_ADDRESS",
 	"TRANCHE_TEMPORAL_NAMESPACE",
 	"TRANCHE_TEMPORAL_UI_URL",
+	"TRANCHE_TRACES_ENDPOINT",
 }
 
 // oneShots are the services that do their work and end.
@@ -44,7 +45,7 @@ var oneShots = []string{"migrate", "temporal-namespace", "temporal-schema"}
 func TestComposeHasEveryService(t *testing.T) {
 	t.Parallel()
 	want := []string{
-		"api", "clickhouse", "migrate", "minio", "postgres", "temporal", "temporal-namespace", "temporal-schema",
+		"api", "clickhouse", "grafana", "migrate", "minio", "postgres", "prometheus", "temporal", "temporal-namespace", "temporal-schema",
 		"temporal-ui", "worker",
 	}
 	require.Equal(t, want, slices.Sorted(maps.Keys(project(t).Services)))
@@ -122,7 +123,7 @@ func TestComposeKeepsState(t *testing.T) {
 		}
 	}
 	require.Equal(t, slices.Sorted(maps.Keys(p.Volumes)), slices.Sorted(maps.Keys(used)))
-	for _, name := range []string{"postgres", "clickhouse", "minio"} {
+	for _, name := range []string{"postgres", "clickhouse", "minio", "prometheus"} {
 		require.Equal(t, []string{name}, used[name])
 	}
 	require.ElementsMatch(t, []string{"api", "worker"}, used["exports"])

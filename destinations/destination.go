@@ -46,6 +46,9 @@ type Run struct {
 	ExportID uuid.UUID
 	TeamID   int64
 	Model    batch.Model
+	// Custom says that the columns are those of a query of the customer's, under the names that it gives them; Merge says
+	// that its rows replace those of their key.
+	Custom, Merge bool
 	// Key and Version are the columns that tell rows apart and that say which of two of one key is newer, Clock the one
 	// that says when a row happened; empty = there is none.
 	Key, Version []string

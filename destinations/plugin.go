@@ -26,6 +26,8 @@ type Definition[C any] struct {
 	Validate func(C) error
 	// Columns returns what is exported of a model, under the names that the destination wants; nil = all that it has.
 	Columns func(C, query.Model) ([]query.Column, error)
+	// LongestColumn is how long the name of a column may be, in bytes; 0 = it makes no difference.
+	LongestColumn int
 	// MaxSplits is how many splits of an interval may be staged; nil = 1.
 	MaxSplits func(C) int
 	// Memory is the most that one Stage holds at once, in bytes; nil = DefaultMemory.
@@ -33,6 +35,8 @@ type Definition[C any] struct {
 	// Host names the machine that records go to, of which the server bounds how many runs deliver to it at once; nil =
 	// there is none that could be overrun.
 	Host func(C) string
+	// Place says where a run would deliver; nil = that is not known before it has.
+	Place func(C, Run, query.Model) Place
 	// Steps are the steps of a connection test, the same that the open destination's Checks run.
 	Steps []Step
 	// Open connects. A destination that must know for whom has OpenFor instead.
@@ -62,6 +66,8 @@ type Plugin struct {
 	Name      string
 	Guarantee Guarantee
 	Endless   bool
+	// LongestColumn is how long the name of a column may be, in bytes; 0 = it makes no difference.
+	LongestColumn int
 
 	fields    []Field
 	steps     []Step
@@ -71,6 +77,7 @@ type Plugin struct {
 	maxSplits func(map[string]any) (int, error)
 	memory    func(map[string]any) (int64, error)
 	host      func(map[string]any) string
+	place     func(map[string]any, Run, query.Model) (Place, error)
 	open      func(context.Context, Owner, map[string]any) (Destination, error)
 }
 
@@ -96,7 +103,7 @@ func Define[C any](d Definition[C]) Plugin {
 		}
 		return c, fill(reflect.ValueOf(&c).Elem(), fields, typed)
 	}
-	p := Plugin{Type: d.Type, Name: d.Name, Guarantee: d.Guarantee, Endless: d.Endless, steps: d.Steps, settle: d.Settle}
+	p := Plugin{Type: d.Type, Name: d.Name, Guarantee: d.Guarantee, Endless: d.Endless, LongestColumn: d.LongestColumn, steps: d.Steps, settle: d.Settle}
 	p.fields = append(slices.Clone(fields), commonFields()...)
 	p.validate = func(config map[string]any) error {
 		c, err := decode(config)
@@ -132,6 +139,13 @@ func Define[C any](d Definition[C]) Plugin {
 			return "" // Open says what is wrong with the config
 		}
 		return d.Host(c)
+	}
+	p.place = func(config map[string]any, run Run, model query.Model) (Place, error) {
+		c, err := decode(config)
+		if err != nil || d.Place == nil {
+			return Place{}, err
+		}
+		return d.Place(c, run, model), nil
 	}
 	p.open = func(ctx context.Context, owner Owner, config map[string]any) (Destination, error) {
 		c, err := decode(config)

@@ -32,10 +32,13 @@ func (r *Registry) Plugin(kind string) (Plugin, bool) {
 	return p, ok
 }
 
-// Rows is the query for the rows that the export wants of an interval, without columns.
-func (r *Registry) Rows(e batch.Export, i batch.Interval) query.Query {
-	include, exclude := r.plugins[e.Destination.Type].Events(e.Destination.Config)
-	return query.Query{TeamID: e.TeamID, Model: e.Model, Interval: i, IncludeEvents: include, ExcludeEvents: exclude}
+// Rows is the query for the rows of an interval that the export wants, with the columns of its own query if it has one.
+func (r *Registry) Rows(e batch.Export, s query.Selection, i batch.Interval) query.Query {
+	q := query.Query{TeamID: e.TeamID, Model: s.Model.Name, Interval: i, Columns: s.Columns, Where: s.Where}
+	if _, named := s.Model.Spec(query.FieldEvent); named {
+		q.IncludeEvents, q.ExcludeEvents = r.plugins[e.Destination.Type].Events(e.Destination.Config)
+	}
+	return q
 }
 
 // Types returns every type, sorted.

@@ -22,13 +22,20 @@ type Filter struct {
 
 // A FilterError says which filter is wrong and why.
 type FilterError struct {
-	Index int // from 0; -1 = the filters as a whole
-	// Code is one of the API's codes: invalid_input or required.
+	Index  int // from 0; -1 = the filters as a whole
 	Detail string
 }
 
 // Error is a sentence for the customer.
 func (e *FilterError) Error() string { return e.Detail }
+
+// Attr is the path of what is wrong, as the API names it.
+func (e *FilterError) Attr() string {
+	if e.Index < 0 {
+		return "filters"
+	}
+	return "filters__" + strconv.Itoa(e.Index)
+}
 
 // The types of filters.
 const (
@@ -36,6 +43,9 @@ const (
 	filterPerson = "person"
 	filterHogQL  = "hogql"
 )
+
+// FilterTypes are the types of filters.
+func FilterTypes() []string { return []string{filterEvent, filterHogQL, filterPerson} }
 
 // The operators of filters.
 const (
@@ -113,7 +123,7 @@ func parseFilter(item any) (Filter, error) {
 	if f.Key == placeholderStart || f.Key == placeholderEnd {
 		return f, detail("'%s' and '%s' are attributes of a run and not 'filters': trigger a backfill to export another range", placeholderStart, placeholderEnd)
 	}
-	if !slices.Contains([]string{filterEvent, filterHogQL, filterPerson}, f.Type) {
+	if !slices.Contains(FilterTypes(), f.Type) {
 		return f, detail("Each filter must have a 'type' of one of: '%s', '%s', '%s'", filterEvent, filterHogQL, filterPerson)
 	}
 	if f.Key == "" {

@@ -38,8 +38,8 @@ const (
 	ByEvent                 // when it happened
 )
 
-// TimeOf is the time of a selection.
-func TimeOf(s batch.Selection) Time {
+// TimeOf is the time that a clock tells.
+func TimeOf(s batch.Clock) Time {
 	if s == batch.ByTimestamp {
 		return ByEvent
 	}

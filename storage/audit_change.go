@@ -47,6 +47,9 @@ func (db *DB) auditFields(e batch.Export) (map[string]any, error) {
 		}
 		fields[cmp.Or(auditNames[name], snake(name))] = v.Field(i).Interface()
 	}
+	s := e.Selection
+	fields["filters"], fields["hogql_query"], fields["hogql_modifiers"] = s.Filters, s.Query, s.Modifiers
+	fields["primary_key"], fields["version_key"], fields["incremental_mode"] = s.PrimaryKey, s.VersionKey, s.Mode
 	fields["destination.type"], fields["destination.integration"] = e.Destination.Type, e.Destination.Integration
 	config, ok := revealed(e.Destination.Config).(map[string]any)
 	if !ok {
@@ -87,7 +90,7 @@ func (db *DB) auditSettings(fields map[string]any, prefix string, teamID int64, 
 
 // unaudited are the fields of an export that say nothing about its definition, or that are told in another way.
 var unaudited = []string{
-	"ID", "TeamID", "Destination", "Revision", "ScheduledRevision", "CreatedAt", "LastUpdatedAt", "LastModifiedBy", "FirstInterval",
+	"ID", "TeamID", "Selection", "Destination", "Revision", "ScheduledRevision", "CreatedAt", "LastUpdatedAt", "LastModifiedBy", "FirstInterval",
 }
 
 // auditNames are the names of fields that are not called the same in the API.

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"encoding/json"
+	"reflect"
 	"testing"
 
 	"github.com/google/uuid"
@@ -14,7 +15,7 @@ func TestMappingOfAuditEntriesForgetsNothing(t *testing.T) {
 	t.Parallel()
 	entry := batch.AuditEntry{
 		ID: uuid.New(), TeamID: 1, OrganizationID: 2, ExportID: uuid.New(), SubjectID: uuid.New(), Action: batch.ActRunClosed,
-		Actor: filled[batch.Actor](t), Note: "why", CreatedAt: filled[batch.Lag](t).End,
+		Actor: filled[batch.Actor](t), Note: "why", CreatedAt: filled[batch.Interval](t).End,
 		Changes: []batch.FieldChange{{Field: "f", Before: json.RawMessage(`null`), After: json.RawMessage(`{"a":1}`)}},
 	}
 	row, err := auditRowOf(entry)
@@ -37,6 +38,7 @@ func TestAuditKnowsEveryFieldOfAnExport(t *testing.T) {
 	require.NoError(t, err)
 	for _, name := range []string{
 		"name", "model", "interval", "timezone", "offset_day", "offset_hour", "start_at", "end_at", "paused", "last_paused_at",
+		"filters", "hogql_query", "hogql_modifiers", "primary_key", "version_key", "incremental_mode",
 		"destination.type", "destination.integration", "destination.config.host", "destination.config.nested.on",
 	} {
 		require.Contains(t, fields, name)
@@ -44,6 +46,7 @@ func TestAuditKnowsEveryFieldOfAnExport(t *testing.T) {
 	for _, name := range []string{"i_d", "id", "revision", "frequency"} {
 		require.NotContains(t, fields, name)
 	}
+	require.Equal(t, 6, reflect.TypeFor[batch.Selection]().NumField(), "each has its name above")
 	require.Equal(t, "primary_key", snake("PrimaryKey"))
 	require.Equal(t, "start_at", snake("StartAt"))
 }

@@ -62,7 +62,7 @@ func backfillOf(r backfillRow, runs batch.Tally) batch.Backfill {
 		ID: r.ID, ExportID: r.ExportID, TeamID: r.TeamID,
 		EndAt: utcOrNil(r.EndAt), AdjustedStartAt: utcOrNil(r.AdjustedStartAt),
 		Retry: r.Retry, Order: batch.BackfillOrder(r.Direction), Concurrency: r.Concurrency,
-		SkipDelivered: r.SkipDelivered, Replace: r.Replaces, By: batch.Selection(r.Selection),
+		SkipDelivered: r.SkipDelivered, Replace: r.Replaces, By: batch.Clock(r.Selection),
 		Status: batch.BackfillStatus(r.Status), PausedAt: utcOrNil(r.PausedAt), Steering: r.Steering, Steered: r.Steered,
 		CaughtUpAt: utcOrNil(r.CaughtUpAt), LatestError: r.LatestError,
 		TotalRuns: r.TotalRuns, Runs: runs, TotalRecords: r.TotalRecords,

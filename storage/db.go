@@ -43,7 +43,8 @@ type DB struct {
 	dialect     Dialect
 	sealer      *Sealer
 	now         func() time.Time
-	plugins     *destinations.Registry // nil = none is known, see WithPlugins
+	plugins     *destinations.Registry             // nil = none is known, see WithPlugins
+	lost        func(event batch.Event, err error) // nil = nobody is told, see WithLost
 }
 
 // Open opens PostgreSQL. It neither connects nor migrates: see Ping and Migrate.

@@ -136,24 +136,28 @@ func (db *DB) RecordDelivery(ctx context.Context, d batch.Delivery) error {
 	})
 }
 
-// LagOf tells the lag of the newest exports that are neither paused nor deleted and have delivered something.
+// LagOf tells how far the newest exports that are neither paused nor deleted have come, the newest first.
 func (db *DB) LagOf(ctx context.Context, limit int) ([]batch.Lag, error) {
 	var rows []struct {
-		ID          uuid.UUID
-		TeamID      int64
-		IntervalEnd time.Time
+		Span      spanRow `gorm:"embedded"`
+		Delivered *time.Time
 	}
-	err := db.reading(ctx).Raw(`SELECT DISTINCT e.id, e.team_id, d.interval_end FROM (
-			SELECT id, team_id FROM exports WHERE NOT deleted AND NOT paused ORDER BY created_at DESC, id DESC LIMIT ?) e
-		JOIN deliveries d ON d.export_id = e.id
-			AND d.interval_end = (SELECT MAX(interval_end) FROM deliveries WHERE export_id = e.id AND superseded_at IS NULL)`,
+	err := db.reading(ctx).Raw(`SELECT DISTINCT s.*, d.interval_end AS delivered, e.created_at FROM (
+			SELECT id, created_at FROM exports WHERE NOT deleted AND NOT paused ORDER BY created_at DESC, id DESC LIMIT ?) e
+		JOIN export_spans s ON s.export_id = e.id AND s.ended_at IS NULL
+		LEFT JOIN deliveries d ON d.export_id = e.id
+			AND d.interval_end = (SELECT MAX(interval_end) FROM deliveries WHERE export_id = e.id AND superseded_at IS NULL)
+		ORDER BY e.created_at DESC, s.export_id DESC`,
 		limited(limit)).Scan(&rows).Error
 	if err != nil {
 		return nil, classify("read lag", err)
 	}
-	lags := make([]batch.Lag, 0, len(rows))
-	for _, row := range rows {
-		lags = append(lags, batch.Lag{ExportID: row.ID, TeamID: row.TeamID, End: utc(row.IntervalEnd)})
+	lags := make([]batch.Lag, len(rows))
+	for i, row := range rows {
+		lags[i] = batch.Lag{ExportID: row.Span.ExportID, TeamID: row.Span.TeamID, Span: spanOf(row.Span)}
+		if row.Delivered != nil {
+			lags[i].Delivered = utc(*row.Delivered)
+		}
 	}
 	return lags, nil
 }

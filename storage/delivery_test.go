@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"tranche/batch"
@@ -113,14 +114,21 @@ func TestTheLagIsThatOfTheNewestActiveExports(t *testing.T) {
 			}
 			exports = append(exports, e)
 		}
-		lag := func(n int) batch.Lag {
-			return batch.Lag{ExportID: exports[n].ID, TeamID: 1, End: storagetest.Hour(n).End}
+		came := func(limit int) map[uuid.UUID]time.Time {
+			lags, err := db.LagOf(t.Context(), limit)
+			require.NoError(t, err)
+			all := map[uuid.UUID]time.Time{}
+			for _, lag := range lags {
+				require.Equal(t, int64(1), lag.TeamID)
+				require.Equal(t, lag.ExportID, lag.Span.ExportID)
+				require.Nil(t, lag.Span.EndedAt)
+				all[lag.ExportID] = lag.Delivered
+			}
+			return all
 		}
-		got, err := db.LagOf(t.Context(), 10)
-		require.NoError(t, err)
-		require.ElementsMatch(t, []batch.Lag{lag(0), lag(4)}, got)
-		got, err = db.LagOf(t.Context(), 1)
-		require.NoError(t, err)
-		require.Equal(t, []batch.Lag{lag(4)}, got)
+		require.Equal(t, map[uuid.UUID]time.Time{
+			exports[0].ID: storagetest.Hour(0).End, exports[3].ID: {}, exports[4].ID: storagetest.Hour(4).End,
+		}, came(10))
+		require.Equal(t, map[uuid.UUID]time.Time{exports[4].ID: storagetest.Hour(4).End}, came(1))
 	})
 }

@@ -20,6 +20,7 @@ type exportRow struct {
 	TeamID             int64
 	Name               string
 	Model              string
+	Selection          *string
 	DestinationType    string
 	IntegrationID      *int64
 	ConfigSealed       []byte
@@ -62,9 +63,13 @@ func (s *Sealer) exportRowOf(e batch.Export) (exportRow, error) {
 	if err != nil {
 		return exportRow{}, fmt.Errorf("seal settings: %w", err)
 	}
+	selection, err := selectionTextOf(e.Selection)
+	if err != nil {
+		return exportRow{}, err
+	}
 	first, last := boundsOf(e.FirstInterval)
 	return exportRow{
-		ID: e.ID, TeamID: e.TeamID, Name: e.Name, Model: string(e.Model),
+		ID: e.ID, TeamID: e.TeamID, Name: e.Name, Model: string(e.Model), Selection: selection,
 		DestinationType: e.Destination.Type, IntegrationID: e.Destination.Integration,
 		ConfigSealed: envelope.text, ConfigDataKey: envelope.dataKey, ConfigKeyID: envelope.keyID,
 		Frequency: string(e.Frequency), Timezone: e.Timezone, OffsetDay: e.OffsetDay, OffsetHour: e.OffsetHour,
@@ -86,8 +91,12 @@ func (s *Sealer) exportOf(r exportRow) (batch.Export, error) {
 	if err := json.Unmarshal(text, &config); err != nil {
 		return batch.Export{}, fmt.Errorf("export %s: decode settings: %w", r.ID, err)
 	}
+	selection, err := selectionOf(r.Selection)
+	if err != nil {
+		return batch.Export{}, fmt.Errorf("export %s: decode selection: %w", r.ID, err)
+	}
 	return batch.Export{
-		ID: r.ID, TeamID: r.TeamID, Name: r.Name, Model: batch.Model(r.Model),
+		ID: r.ID, TeamID: r.TeamID, Name: r.Name, Model: batch.Model(r.Model), Selection: selection,
 		Destination: batch.Destination{Type: r.DestinationType, Config: config, Integration: r.IntegrationID},
 		Frequency:   batch.Frequency(r.Frequency), Timezone: r.Timezone, OffsetDay: r.OffsetDay, OffsetHour: r.OffsetHour,
 		FirstInterval: intervalOf(r.FirstIntervalStart, r.FirstIntervalEnd),
@@ -261,7 +270,11 @@ func (db *DB) UpdateExport(
 		if err != nil {
 			return err
 		}
-		return db.audit(ctx, tx, entry)
+		if err := db.audit(ctx, tx, entry); err != nil {
+			return err
+		}
+		db.tellOfPause(ctx, tx, before, updated)
+		return nil
 	})
 	if err != nil {
 		return batch.Export{}, err

@@ -33,7 +33,7 @@ func fill(t *testing.T, v reflect.Value) {
 		*value = uuid.New()
 		return
 	case *map[string]any:
-		*value = map[string]any{"host": "db", "port": 5432.0, "nested": map[string]any{"on": true}, "list": []any{"a"}}
+		*value = map[string]any{"host": "db", "port": 5432.5, "nested": map[string]any{"on": true}, "list": []any{"a"}}
 		return
 	}
 	switch v.Kind() {

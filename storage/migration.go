@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,20 +30,31 @@ const createMigrations = `CREATE TABLE IF NOT EXISTS schema_migrations (
 type Schema struct {
 	Database int // 0 = empty
 	Binary   int
+	// Missing are the binary's migrations that the database lacks.
+	Missing []int
+	// Oldest is the version of the oldest binary that can work with the database; 0 = the database does not say.
+	Oldest int
 }
 
-// Current says whether the binary can work with the database.
-func (s Schema) Current() bool { return s.Database == s.Binary }
+// Current says whether the binary can work with the database, which may be newer: see VersionError.
+func (s Schema) Current() bool { return len(s.Missing) == 0 }
 
-// A VersionError says that the database is newer than the binary, which must not touch it.
+// tooNew says whether the database is newer than the binary can take. One that does not say is.
+func (s Schema) tooNew() bool { return s.Database > s.Binary && (s.Oldest == 0 || s.Oldest > s.Binary) }
+
+// A VersionError says that the database is too new for the binary, which must not touch it.
 type VersionError struct {
 	Schema
 }
 
 // Error says what to do.
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("the database has schema version %d, this binary knows versions up to %d: use a newer binary",
-		e.Database, e.Binary)
+	oldest := e.Oldest
+	if oldest == 0 {
+		oldest = e.Database
+	}
+	return fmt.Sprintf("the database has schema version %d and needs binaries of version %d, this one knows versions up to %d: use a newer binary",
+		e.Database, oldest, e.Binary)
 }
 
 // A migration is one step of the schema. Steps are never changed once released, and never undone.
@@ -111,15 +123,15 @@ func (db *DB) apply(tx *gorm.DB, step migration, newest int) error {
 		return err
 	}
 	schema := Schema{Binary: newest}
-	if err := tx.Raw("SELECT COALESCE(MAX(version), 0) FROM schema_migrations").Scan(&schema.Database).Error; err != nil {
+	done, err := db.applied(tx, &schema)
+	if err != nil {
 		return err
 	}
-	if schema.Database > schema.Binary {
+	if schema.tooNew() {
 		return &VersionError{Schema: schema}
 	}
-	var done bool
-	if err := tx.Raw("SELECT EXISTS (SELECT 1 FROM schema_migrations WHERE version = ?)", step.version).Scan(&done).Error; err != nil || done {
-		return err
+	if slices.Contains(done, step.version) {
+		return nil
 	}
 	if err := tx.Exec(step.sql).Error; err != nil {
 		return err
@@ -128,7 +140,8 @@ func (db *DB) apply(tx *gorm.DB, step migration, newest int) error {
 		step.version, step.name, db.instant().Format(time.RFC3339Nano)).Error
 }
 
-// MigrationStatus compares the versions of database and binary. A newer database is a *VersionError beside the answer.
+// MigrationStatus compares the versions of database and binary. A database that is too new is a *VersionError beside the
+// answer.
 func (db *DB) MigrationStatus(ctx context.Context) (Schema, error) {
 	steps, err := db.dialect.migrations()
 	if err != nil {
@@ -136,23 +149,44 @@ func (db *DB) MigrationStatus(ctx context.Context) (Schema, error) {
 	}
 	schema := Schema{Binary: steps[len(steps)-1].version}
 	reading := db.reading(ctx)
-	var exists bool
-	find := "SELECT to_regclass('schema_migrations') IS NOT NULL"
-	if db.dialect == SQLite {
-		find = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations')"
+	var done []int
+	exists, err := db.hasTable(reading, "schema_migrations")
+	if err == nil && exists {
+		done, err = db.applied(reading, &schema)
 	}
-	if err := reading.Raw(find).Scan(&exists).Error; err != nil {
-		return Schema{}, classify("read schema version", err)
-	}
-	if !exists {
-		return schema, nil
-	}
-	err = reading.Raw("SELECT COALESCE(MAX(version), 0) FROM schema_migrations").Scan(&schema.Database).Error
 	if err != nil {
 		return Schema{}, classify("read schema version", err)
 	}
-	if schema.Database > schema.Binary {
+	for _, step := range steps {
+		if !slices.Contains(done, step.version) {
+			schema.Missing = append(schema.Missing, step.version)
+		}
+	}
+	if schema.tooNew() {
 		return schema, &VersionError{Schema: schema}
 	}
 	return schema, nil
+}
+
+// applied returns the migrations that were run, and fills in what the database says of itself.
+func (db *DB) applied(tx *gorm.DB, schema *Schema) (done []int, err error) {
+	if err := tx.Raw("SELECT version FROM schema_migrations ORDER BY version").Scan(&done).Error; err != nil || len(done) == 0 {
+		return nil, err
+	}
+	schema.Database = done[len(done)-1]
+	says, err := db.hasTable(tx, "schema_compatibility")
+	if err != nil || !says {
+		return done, err
+	}
+	return done, tx.Raw("SELECT oldest_binary FROM schema_compatibility").Scan(&schema.Oldest).Error
+}
+
+// hasTable says whether there is a table of ours.
+func (db *DB) hasTable(tx *gorm.DB, name string) (exists bool, err error) {
+	find := "SELECT to_regclass(?) IS NOT NULL"
+	if db.dialect == SQLite {
+		find = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?)"
+	}
+	err = tx.Raw(find, name).Scan(&exists).Error
+	return exists, err
 }

@@ -46,19 +46,50 @@ func TestSeveralProcessesMigrateAtOnce(t *testing.T) {
 	})
 }
 
-func TestANewerDatabaseIsLeftAlone(t *testing.T) {
+func TestADatabaseThatIsTooNewIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	eachFresh(t, func(t *testing.T, open func() *storage.DB, raw *sql.DB) {
 		db := open()
 		require.NoError(t, db.Migrate(t.Context()))
 		_, err := raw.Exec("INSERT INTO schema_migrations (version, name, applied_at) VALUES (1000, 'future', '')")
 		require.NoError(t, err)
+		_, err = raw.Exec("UPDATE schema_compatibility SET oldest_binary = 999")
+		require.NoError(t, err)
 		_, err = db.MigrationStatus(t.Context())
 		var version *storage.VersionError
 		require.ErrorAs(t, err, &version)
 		require.Equal(t, 1000, version.Database)
 		require.ErrorContains(t, err, "1000")
+		require.ErrorContains(t, err, "999")
 		require.ErrorAs(t, db.Migrate(t.Context()), &version)
+
+		_, err = raw.Exec("DROP TABLE schema_compatibility")
+		require.NoError(t, err)
+		_, err = db.MigrationStatus(t.Context())
+		require.ErrorAs(t, err, &version, "one that does not say is too new")
+	})
+}
+
+// While a new version is rolled out, and after it was rolled back, an older binary starts on the newer database.
+func TestABinaryStartsOnADatabaseThatIsNewerAndSaysThatItMay(t *testing.T) {
+	t.Parallel()
+	eachFresh(t, func(t *testing.T, open func() *storage.DB, raw *sql.DB) {
+		db := open()
+		require.NoError(t, db.Migrate(t.Context()))
+		_, err := raw.Exec("INSERT INTO schema_migrations (version, name, applied_at) VALUES (1000, 'future', '')")
+		require.NoError(t, err)
+		status, err := db.MigrationStatus(t.Context())
+		require.NoError(t, err)
+		require.True(t, status.Current())
+		require.Equal(t, 1000, status.Database)
+		require.NoError(t, db.Migrate(t.Context()), "there is nothing to do")
+
+		_, err = raw.Exec("DELETE FROM schema_migrations WHERE version = 1")
+		require.NoError(t, err)
+		status, err = db.MigrationStatus(t.Context())
+		require.NoError(t, err)
+		require.False(t, status.Current(), "a gap is seen below newer ones")
+		require.Equal(t, []int{1}, status.Missing)
 	})
 }
 

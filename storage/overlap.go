@@ -102,7 +102,7 @@ func (db *DB) FencedIntervals(ctx context.Context, exportID uuid.UUID, i batch.I
 
 // DeliveredOtherwise returns a delivery that overlaps the range and whose rows were chosen by another time; nil = there is
 // none.
-func (db *DB) DeliveredOtherwise(ctx context.Context, exportID uuid.UUID, within batch.Interval, by batch.Selection) (*batch.Interval, error) {
+func (db *DB) DeliveredOtherwise(ctx context.Context, exportID uuid.UUID, within batch.Interval, by batch.Clock) (*batch.Interval, error) {
 	if by == batch.ByIngestion {
 		by = "" // as it is stored
 	}

@@ -69,17 +69,18 @@ func TestWhatIsSupersededDoesNotCountForTheLag(t *testing.T) {
 		e := createExport(t, db)
 		deliver(t, db, planned(t, db, e, storagetest.Hour(-1)))
 		deliver(t, db, planned(t, db, e, storagetest.Hour(0)))
-		lag := func() []batch.Lag {
+		delivered := func() time.Time {
 			t.Helper()
 			lags, err := db.LagOf(t.Context(), 10)
 			require.NoError(t, err)
-			return lags
+			require.Len(t, lags, 1)
+			return lags[0].Delivered
 		}
-		require.Equal(t, []batch.Lag{{ExportID: e.ID, TeamID: e.TeamID, End: storagetest.Hour(0).End}}, lag())
+		require.Equal(t, storagetest.Hour(0).End, delivered())
 		half := batch.Interval{Start: storagetest.Hour(0).Start, End: storagetest.Hour(0).Start.Add(30 * time.Minute)}
 		r := planned(t, db, e, half)
 		require.NoError(t, db.Supersede(t.Context(), r, lease(t, db, r)))
-		require.Equal(t, []batch.Lag{{ExportID: e.ID, TeamID: e.TeamID, End: storagetest.Hour(-1).End}}, lag())
+		require.Equal(t, storagetest.Hour(-1).End, delivered())
 	})
 }
 
@@ -167,7 +168,7 @@ func TestDeliveriesThatWereChosenByAnotherTime(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, batch.ByTimestamp, found.By)
 
-		otherwise := func(by batch.Selection) *batch.Interval {
+		otherwise := func(by batch.Clock) *batch.Interval {
 			t.Helper()
 			i, err := db.DeliveredOtherwise(t.Context(), e.ID, day(), by)
 			require.NoError(t, err)

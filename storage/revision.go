@@ -18,6 +18,7 @@ type revisionRow struct {
 	SupersededAt    time.Time
 	TeamID          int64
 	Model           string
+	Selection       *string
 	DestinationType string
 	IntegrationID   *int64
 	ConfigSealed    []byte
@@ -41,7 +42,7 @@ func (r revisionRow) envelope() sealed {
 // revisionRowOf keeps what runs work from. The settings stay in their envelope.
 func revisionRowOf(r exportRow, supersededAt time.Time) revisionRow {
 	return revisionRow{
-		ExportID: r.ID, Revision: r.Revision, SupersededAt: supersededAt, TeamID: r.TeamID, Model: r.Model,
+		ExportID: r.ID, Revision: r.Revision, SupersededAt: supersededAt, TeamID: r.TeamID, Model: r.Model, Selection: r.Selection,
 		DestinationType: r.DestinationType, IntegrationID: r.IntegrationID,
 		ConfigSealed: r.ConfigSealed, ConfigDataKey: r.ConfigDataKey, ConfigKeyID: r.ConfigKeyID,
 		Frequency: r.Frequency, Timezone: r.Timezone, OffsetDay: r.OffsetDay, OffsetHour: r.OffsetHour,
@@ -50,7 +51,7 @@ func revisionRowOf(r exportRow, supersededAt time.Time) revisionRow {
 
 // at returns the export as it was defined then. Whether it is paused or deleted, and its name, are as they are now.
 func (r exportRow) at(then revisionRow) exportRow {
-	r.Revision, r.Model = then.Revision, then.Model
+	r.Revision, r.Model, r.Selection = then.Revision, then.Model, then.Selection
 	r.DestinationType, r.IntegrationID = then.DestinationType, then.IntegrationID
 	r.ConfigSealed, r.ConfigDataKey, r.ConfigKeyID = then.ConfigSealed, then.ConfigDataKey, then.ConfigKeyID
 	r.Frequency, r.Timezone, r.OffsetDay, r.OffsetHour = then.Frequency, then.Timezone, then.OffsetDay, then.OffsetHour

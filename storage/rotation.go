@@ -25,7 +25,11 @@ func (db *DB) Rotate(ctx context.Context) (int64, error) {
 	if err != nil {
 		return changed + n, err
 	}
-	return changed + n, errors.Join(problems...)
+	subscriptions, err := rotate(ctx, db, &problems, db.subscriptionsBehind, subscriptionRow.sealedRecord)
+	if err != nil {
+		return changed + n + subscriptions, err
+	}
+	return changed + n + subscriptions, errors.Join(problems...)
 }
 
 // A sealedRecord is a row whose data key can be replaced.

@@ -159,11 +159,13 @@ func (db *DB) UpdateRun(ctx context.Context, runID uuid.UUID, change func(*batch
 		if err := tx.Select("*").Updates(&row).Error; err != nil {
 			return err
 		}
-		entry, audited := auditRun(batch.ActOf(ctx), before, updated)
-		if !audited {
-			return nil
+		if entry, audited := auditRun(batch.ActOf(ctx), before, updated); audited {
+			if err := db.audit(ctx, tx, entry); err != nil {
+				return err
+			}
 		}
-		return db.audit(ctx, tx, entry)
+		db.tellOfRun(tx, before, updated)
+		return nil
 	})
 	if err != nil {
 		return batch.Run{}, err

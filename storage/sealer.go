@@ -80,6 +80,14 @@ func (k MasterKey) Reveal() string {
 // String returns the key's id.
 func (k MasterKey) String() string { return k.id }
 
+// Seal encrypts a text and binds it to what is bound: it opens with the same only.
+func (k MasterKey) Seal(text, bound []byte) []byte { return k.aead.Seal(nil, nil, text, bound) }
+
+// Open returns a text that Seal encrypted.
+func (k MasterKey) Open(sealed, bound []byte) ([]byte, error) {
+	return k.aead.Open(nil, nil, sealed, bound)
+}
+
 // newAEAD makes AES-256-GCM with a random nonce in front of each ciphertext.
 func newAEAD(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
@@ -172,6 +180,10 @@ func (s *Sealer) rewrap(e sealed, at place) (sealed, error) {
 }
 
 func (s *Sealer) newest() MasterKey { return s.keys[0] }
+
+func (s *Sealer) holds(id string) bool {
+	return slices.ContainsFunc(s.keys, func(k MasterKey) bool { return k.id == id })
+}
 
 func (s *Sealer) wrap(key []byte, at place) []byte {
 	return s.newest().aead.Seal(nil, nil, key, at.bind(labelDataKey))

@@ -183,7 +183,7 @@ func spansOf(rows []spanRow) []batch.Span {
 // creation. Only what says whose they are and how they ended is filled in.
 func (db *DB) RunsEnding(ctx context.Context, exportID uuid.UUID, after, until time.Time) ([]batch.Run, error) {
 	var rows []runRow
-	err := db.reading(ctx).Select("id, export_id, team_id, backfill_id, interval_start, interval_end, status, workflow_id, temporal_run_id, created_at").
+	err := db.reading(ctx).Select("id, export_id, team_id, backfill_id, interval_start, interval_end, status, error_code, workflow_id, temporal_run_id, created_at").
 		Where("export_id = ? AND interval_end > ? AND interval_end <= ?", exportID, utc(after), utc(until)).Order("created_at, id").Find(&rows).Error
 	return runsOf(rows), classify("list runs by interval", err)
 }

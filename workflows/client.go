@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"tranche/batch"
@@ -24,6 +25,10 @@ type Client struct {
 	Temporal client.Client
 	// CatchUp is how long an outage may last without intervals being lost; zero = DefaultCatchUp.
 	CatchUp time.Duration
+	// Converter reads what Temporal hands back as it is stored; nil = the SDK's default.
+	Converter converter.DataConverter
+	// Namespace is that of Temporal; empty = default.
+	Namespace string
 }
 
 // rpcTimeout bounds one call to Temporal, its retries included.

@@ -20,13 +20,14 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 	t.Parallel()
 	histories, err := filepath.Glob("testdata/*.json")
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, len(histories), 17, "histories are missing; record them with make record-histories")
+	require.GreaterOrEqual(t, len(histories), 34, "histories are missing; record them with make record-histories")
 	for _, history := range histories {
 		t.Run(filepath.Base(history), func(t *testing.T) {
 			t.Parallel()
 			replayer := worker.NewWorkflowReplayer()
 			replayer.RegisterWorkflow(workflows.ExportInterval)
 			replayer.RegisterWorkflow(workflows.Backfill)
+			replayer.RegisterWorkflow(workflows.Notify)
 			events, execution := load(t, history)
 			require.NoError(t, replayer.ReplayWorkflowHistoryWithOptions(nil, events, worker.ReplayWorkflowHistoryOptions{OriginalExecution: execution}))
 		})

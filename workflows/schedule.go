@@ -9,7 +9,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
+	sdkconverter "go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"tranche/batch"
@@ -31,7 +31,7 @@ func (c *Client) catchUp() time.Duration {
 // somebody paused or unpaused in Temporal since it was put stays so, unless the export was too: the reconciler copies that.
 func (c *Client) Put(ctx context.Context, e batch.Export) error {
 	return c.put(ctx, e, func(s client.Schedule) bool {
-		was := putFor(s).Paused
+		was := c.putFor(s).Paused
 		if was != nil && *was == e.Paused {
 			return s.State.Paused
 		}
@@ -62,7 +62,7 @@ func (c *Client) put(ctx context.Context, e batch.Export, paused func(client.Sch
 	err = schedules.GetHandle(ctx, e.ID.String()).Update(ctx, client.ScheduleUpdateOptions{
 		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 			s := in.Description.Schedule
-			if putFor(s).Revision > e.Revision {
+			if c.putFor(s).Revision > e.Revision {
 				return nil, temporal.ErrSkipScheduleUpdate
 			}
 			s.State = &client.ScheduleState{Paused: paused(s), Note: noteOf(e)}
@@ -75,13 +75,17 @@ func (c *Client) put(ctx context.Context, e batch.Export, paused func(client.Sch
 }
 
 // putFor is what Put left in the schedule's action; its zero value = unknown.
-func putFor(s client.Schedule) (in ExportIntervalInput) {
+func (c *Client) putFor(s client.Schedule) (in ExportIntervalInput) {
 	action, ok := s.Action.(*client.ScheduleWorkflowAction)
 	if !ok || len(action.Args) == 0 {
 		return in
 	}
+	converter := c.Converter
+	if converter == nil {
+		converter = sdkconverter.GetDefaultDataConverter()
+	}
 	payload, ok := action.Args[0].(*commonpb.Payload)
-	if !ok || converter.GetDefaultDataConverter().FromPayload(payload, &in) != nil {
+	if !ok || converter.FromPayload(payload, &in) != nil {
 		return ExportIntervalInput{}
 	}
 	return in
@@ -104,7 +108,7 @@ func (c *Client) Schedule(ctx context.Context, e batch.Export) (app.Schedule, er
 	}
 	s := d.Schedule
 	return app.Schedule{
-		Found: true, Revision: putFor(s).Revision, Paused: s.State.Paused,
+		Found: true, Revision: c.putFor(s).Revision, Paused: s.State.Paused,
 		Drifted: s.Spec == nil || !sameSpec(*s.Spec, want) || !c.samePolicy(s) || !sameAction(s, actionOf(e)),
 	}, nil
 }

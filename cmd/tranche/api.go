@@ -29,12 +29,11 @@ func apiCommand(getenv func(string) string) *cobra.Command {
 }
 
 func runAPI(ctx context.Context, c config) (err error) {
-	p, err := open(ctx, c)
+	p, err := open(ctx, c, "api")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	p.Models = c.Models.Catalog
 	if c.SourceURL != "" {
 		source, err := service.OpenSource(c.SourceURL, p.Models)
 		if err != nil {
@@ -47,7 +46,7 @@ func runAPI(ctx context.Context, c config) (err error) {
 		Quotas: service.Quotas{
 			Backfills: c.BackfillsPerTeam, BackfillConcurrency: c.BackfillConcurrency, MostBackfillConcurrency: c.MostBackfillConcurrency,
 		},
-		CursorSecret: []byte(c.CursorKey), Registry: p.registry, TrustedProxies: c.TrustedProxies,
+		CursorSecret: []byte(c.CursorKey), Freshness: c.Freshness, TrustedProxies: c.TrustedProxies,
 		RateLimit:  api.RateLimit{PerMinute: c.RateLimit},
 		TemporalUI: api.TemporalUI{Base: c.TemporalUIURL, Namespace: c.TemporalNamespace},
 	})

@@ -16,10 +16,14 @@ import (
 // A config is what the process reads at its start, once.
 type config struct {
 	DatabaseURL             string
-	MasterKeys              []storage.MasterKey
+	KeyRing                 storage.KeyRing
+	KMSCommand              []string
 	CursorKey               string
 	TemporalAddress         string
 	TemporalNamespace       string
+	TemporalAPIKey          string
+	TemporalTLS             temporalTLS
+	TemporalCodecKeys       []storage.MasterKey
 	TemporalUIURL           string
 	SourceURL               string
 	SourceTable             string
@@ -37,6 +41,10 @@ type config struct {
 	BackfillConcurrency     int
 	MostBackfillConcurrency int
 	Concurrency             batch.Concurrency
+	Queues                  []string
+	Deployment              string
+	BuildID                 string
+	Versioning              string
 	WorkerSlots             int
 	BackfillSlots           int
 	MemoryMB                int
@@ -46,7 +54,10 @@ type config struct {
 	EventLookback           time.Duration
 	LateCheckAfter          time.Duration
 	LogRetention            time.Duration
+	Freshness               batch.Freshness
 	AuditRetention          time.Duration
+	TracesEndpoint          string
+	TracesRatio             float64
 	LogFormat               string
 	LogLevel                string
 }
@@ -71,8 +82,12 @@ var settings = []setting{
 		func(c *config, v string) error { c.DatabaseURL = v; return urlOf(v, "postgres", "postgresql") },
 	},
 	{
-		"TRANCHE_MASTER_KEYS", "", "keys that seal destination settings: id:base64 of 32 bytes, comma separated; the first one seals", true,
-		func(c *config, v string) (err error) { c.MasterKeys, err = storage.ParseMasterKeys(v); return err },
+		"TRANCHE_MASTER_KEYS", "", "keys that seal destination settings: id:base64 of 32 bytes, comma separated; the first one seals, all open", true,
+		func(c *config, v string) (err error) { c.KeyRing, err = storage.ParseKeyRing(v); return err },
+	},
+	{
+		"TRANCHE_KMS_COMMAND", "", "program that opens master keys of the form id:kms:base64: it gets the id as its last argument and the wrapped key on standard input, and prints the key, in base64", false,
+		func(c *config, v string) error { c.KMSCommand = strings.Fields(v); return notEmpty(v) },
 	},
 	{
 		"TRANCHE_CURSOR_KEY", "", "secret that signs page cursors, the same for all API processes", true,
@@ -85,6 +100,37 @@ var settings = []setting{
 	{
 		"TRANCHE_TEMPORAL_NAMESPACE", "default", "Temporal namespace", false,
 		func(c *config, v string) error { c.TemporalNamespace = v; return notEmpty(v) },
+	},
+	{
+		"TRANCHE_TEMPORAL_API_KEY", "", "API key of Temporal Cloud; it implies TLS", true,
+		func(c *config, v string) error { c.TemporalAPIKey = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS", "auto", "on, off, or auto = on when an API key or one of the following settings asks for it", false,
+		func(c *config, v string) error { c.TemporalTLS.mode = v; return oneOf(v, tlsAuto, tlsOn, tlsOff) },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS_CA_FILE", "", "PEM file of the authorities that Temporal's certificate may come from; empty = the system's", false,
+		func(c *config, v string) error { c.TemporalTLS.authorities = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS_CERT_FILE", "", "PEM file of our certificate, for mTLS; read anew for each connection", false,
+		func(c *config, v string) error { c.TemporalTLS.certificate = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS_KEY_FILE", "", "PEM file of that certificate's key", false,
+		func(c *config, v string) error { c.TemporalTLS.key = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_TLS_SERVER_NAME", "", "name that Temporal's certificate must have; empty = the host of the address", false,
+		func(c *config, v string) error { c.TemporalTLS.serverName = v; return nil },
+	},
+	{
+		"TRANCHE_TEMPORAL_CODEC_KEYS", "", "keys that seal what goes into workflow histories, in the form of TRANCHE_MASTER_KEYS; empty = it is not sealed; the same for all processes", true,
+		func(c *config, v string) (err error) {
+			c.TemporalCodecKeys, err = storage.ParseMasterKeys(v)
+			return err
+		},
 	},
 	{
 		"TRANCHE_TEMPORAL_UI_URL", "", "base URL of Temporal's Web UI, for links in the API", false,
@@ -165,6 +211,22 @@ var settings = []setting{
 		func(c *config, v string) error { return number(&c.Concurrency.PerHost, v, 0, 10_000) },
 	},
 	{
+		"TRANCHE_TASK_QUEUES", "exports,backfills", "what a worker serves: exports = scheduled runs, backfills, or both", false,
+		func(c *config, v string) (err error) { c.Queues, err = taskQueues(v); return err },
+	},
+	{
+		"TRANCHE_BUILD_ID", "", "version of this worker for Temporal's worker versioning; empty = workers are not told apart", false,
+		func(c *config, v string) error { c.BuildID = v; return notEmpty(v) },
+	},
+	{
+		"TRANCHE_DEPLOYMENT", "tranche", "name that all versions of the workers share in Temporal", false,
+		func(c *config, v string) error { c.Deployment = v; return notEmpty(v) },
+	},
+	{
+		"TRANCHE_VERSIONING", "auto-upgrade", "auto-upgrade = runs move to the current version; pinned = they end on the version that began them", false,
+		func(c *config, v string) error { c.Versioning = v; return oneOf(v, autoUpgrade, pinned) },
+	},
+	{
 		"TRANCHE_WORKER_SLOTS", "20", "how many activities a worker runs at once for scheduled runs", false,
 		func(c *config, v string) error { return number(&c.WorkerSlots, v, 1, 1000) },
 	},
@@ -201,8 +263,20 @@ var settings = []setting{
 		func(c *config, v string) error { return duration(&c.LogRetention, v, time.Hour) },
 	},
 	{
+		"TRANCHE_FRESHNESS", "1.5", "how many intervals old the newest delivered rows of an export may become before metrics call it late; ten minutes more than one at least", false,
+		func(c *config, v string) error { return freshness(&c.Freshness, v) },
+	},
+	{
 		"TRANCHE_AUDIT_RETENTION", "0", "how long the audit log is kept; 0 = for ever", false,
 		func(c *config, v string) error { return duration(&c.AuditRetention, v, 0) },
+	},
+	{
+		"TRANCHE_TRACES_ENDPOINT", "", "receiver of traces, OTLP over HTTP, such as http://collector:4318; without it OTEL_EXPORTER_OTLP_ENDPOINT; empty = no traces", false,
+		func(c *config, v string) error { c.TracesEndpoint = v; return urlOf(v, "http", "https") },
+	},
+	{
+		"TRANCHE_TRACES_RATIO", "1", "part of the traces that is kept, from 0 to 1", false,
+		func(c *config, v string) error { return ratio(&c.TracesRatio, v) },
 	},
 	{
 		"TRANCHE_LOG_FORMAT", "json", "json or text", false,
@@ -250,5 +324,8 @@ func (c config) contradictions() (problems []error) {
 		problems = append(problems, fmt.Errorf("TRANCHE_BACKFILL_CONCURRENCY: must not be above TRANCHE_BACKFILL_CONCURRENCY_MAX (%d)",
 			c.MostBackfillConcurrency))
 	}
-	return problems
+	if c.KeyRing.Wrapped() && c.kms() == nil {
+		problems = append(problems, errors.New("TRANCHE_KMS_COMMAND: must be set, since a master key is wrapped"))
+	}
+	return append(problems, c.temporalContradictions()...)
 }

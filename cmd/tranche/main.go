@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"tranche/internal/cli"
 )
 
 // version is set by the linker.
@@ -21,8 +24,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "tranche:", err)
-		os.Exit(1)
+		fmt.Fprintln(os.Stderr, "tranche:", cli.Explain(err))
+		os.Exit(cli.ExitCode(err))
 	}
 }
 
@@ -37,12 +40,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	}
 	root.SetArgs(args)
 	root.SetOut(out)
-	root.CompletionOptions.HiddenDefaultCmd = true
-	getenv = withConfigFlag(root, getenv)
+	getenv = withConfigFlag(root, withStandardNames(getenv))
 	root.AddCommand(apiCommand(getenv), workerCommand(getenv), migrateCommand(getenv), keysCommand(getenv))
 	root.AddCommand(configCommand(getenv))
 	root.AddCommand(healthCommand(getenv))
 	root.AddCommand(versionCommand())
+	root.AddCommand(secretsCommand(getenv))
+	root.AddCommand(deploymentCommand(getenv))
+	root.AddCommand(doctorCommand(getenv))
+	root.AddCommand(clientCommands(getenv)...)
 	return root.ExecuteContext(ctx)
 }
 
@@ -55,5 +61,16 @@ func withConfigFlag(root *cobra.Command, getenv func(string) string) func(string
 			return path
 		}
 		return getenv(name)
+	}
+}
+
+// withStandardNames lets the names that OpenTelemetry gives its settings stand for ours.
+func withStandardNames(getenv func(string) string) func(string) string {
+	return func(name string) string {
+		v := getenv(name)
+		if name == "TRANCHE_TRACES_ENDPOINT" {
+			v = cmp.Or(v, getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), getenv("OTEL_EXPORTER_OTLP_ENDPOINT"))
+		}
+		return v
 	}
 }

@@ -15,7 +15,7 @@ func migrateCommand(getenv func(string) string) *cobra.Command {
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "up", Short: "Run the migrations that are missing", Args: cobra.NoArgs,
-			RunE: withDatabase(getenv, func(cmd *cobra.Command, db *storage.DB) error {
+			RunE: withUnlimitedDatabase(getenv, func(cmd *cobra.Command, db *storage.DB) error {
 				if err := db.Migrate(cmd.Context()); err != nil {
 					return err
 				}
@@ -35,12 +35,26 @@ func printStatus(cmd *cobra.Command, db *storage.DB) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "database at migration %d, this binary at %d\n", status.Database, status.Binary)
+	missing := ""
+	if !status.Current() {
+		missing = fmt.Sprintf(", missing %v: run \"tranche migrate up\"", status.Missing)
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "database at migration %d, this binary at %d%s\n", status.Database, status.Binary, missing)
 	return err
 }
 
-// withDatabase opens the database for one command.
+// withDatabase opens the database for one short command.
 func withDatabase(getenv func(string) string, do func(*cobra.Command, *storage.DB) error) func(*cobra.Command, []string) error {
+	return withUnlimitedDatabase(getenv, func(cmd *cobra.Command, db *storage.DB) error {
+		ctx, cancel := context.WithTimeout(cmd.Context(), openTimeout)
+		defer cancel()
+		cmd.SetContext(ctx)
+		return do(cmd, db)
+	})
+}
+
+// withUnlimitedDatabase opens the database for one command, which may take its time.
+func withUnlimitedDatabase(getenv func(string) string, do func(*cobra.Command, *storage.DB) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) (err error) {
 		c, err := readConfig(getenv, "TRANCHE_DATABASE_URL", "TRANCHE_MASTER_KEYS")
 		if err != nil {

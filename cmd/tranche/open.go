@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
+	"tranche/internal/safenet"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
 	"tranche/storage"
@@ -19,15 +19,14 @@ import (
 // A process is what api and worker have in common, open.
 type process struct {
 	service.Parts
-	config   config
-	registry *prometheus.Registry
+	config config
 }
 
 // openTimeout bounds the start of a process.
 const openTimeout = 30 * time.Second
 
-// open connects to the database and to Temporal. It refuses a database whose migrations are not those of this binary.
-func open(ctx context.Context, c config) (_ *process, err error) {
+// open connects to the database and to Temporal for a process of that name. It refuses a database whose migrations are not those of this binary.
+func open(ctx context.Context, c config, name string) (_ *process, err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	log, err := telemetry.NewLogger(c.LogFormat == "json", c.LogLevel)
@@ -54,25 +53,42 @@ func open(ctx context.Context, c config) (_ *process, err error) {
 	if !status.Current() {
 		return nil, fmt.Errorf("the database is at migration %d and this binary needs %d: run \"tranche migrate up\"", status.Database, status.Binary)
 	}
-	temporal, err := client.DialContext(ctx, client.Options{
-		HostPort: c.TemporalAddress, Namespace: c.TemporalNamespace, Logger: telemetry.NewTemporalLogger(log),
+	if err := db.CheckKeys(ctx); err != nil {
+		return nil, err
+	}
+	tracing, err := telemetry.NewTracing(ctx, telemetry.TraceOptions{
+		Endpoint: c.TracesEndpoint, Ratio: c.TracesRatio, Process: name, Version: version, Log: log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	options, err := c.temporalOptions(log)
+	if err != nil {
+		return nil, err
+	}
+	registry := telemetry.NewRegistry()
+	options.MetricsHandler, options.Interceptors = service.TemporalMetrics(registry), service.TraceInterceptors(tracing)
+	temporal, err := client.DialContext(ctx, options)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", c.TemporalAddress, err)
 	}
 	if err := workflows.EnsureSearchAttributes(ctx, temporal, c.TemporalNamespace); err != nil {
 		log.Warn("The search attributes of the namespace could not be checked; register them with the temporal command line.", zap.Error(err))
 	}
-	registry := telemetry.NewRegistry()
 	metrics := telemetry.NewMetrics(registry)
-	return &process{config: c, registry: registry, Parts: service.Parts{
-		DB: db, Temporal: temporal, Plugins: known, Metrics: metrics,
-		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp, Lookback: c.EventLookback,
+	return &process{config: c, Parts: service.Parts{
+		DB: db, Temporal: temporal, Plugins: known, Models: c.Models.Catalog, Metrics: metrics,
+		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp, Lookback: c.EventLookback, Converter: options.DataConverter,
+		Namespace: c.TemporalNamespace, Registry: registry, Tracing: tracing, Guard: safenet.Guard{Allow: c.AllowedNetworks},
 	}}, nil
 }
 
 func openDatabase(ctx context.Context, c config) (*storage.DB, error) {
-	sealer, err := storage.NewSealer(c.MasterKeys...)
+	keys, err := c.KeyRing.Open(ctx, c.kms())
+	if err != nil {
+		return nil, fmt.Errorf("TRANCHE_MASTER_KEYS: %w", err)
+	}
+	sealer, err := storage.NewSealer(keys...)
 	if err != nil {
 		return nil, fmt.Errorf("TRANCHE_MASTER_KEYS: %w", err)
 	}
@@ -92,5 +108,5 @@ func (p *process) close() error {
 	defer cancel()
 	err := p.RunLog.Close(ctx)
 	p.Temporal.Close()
-	return errors.Join(err, p.DB.Close())
+	return errors.Join(err, p.Tracing.Stop(ctx), p.DB.Close())
 }

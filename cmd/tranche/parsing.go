@@ -81,6 +81,24 @@ func duration(into *time.Duration, v string, least time.Duration) error {
 	return nil
 }
 
+func freshness(into *batch.Freshness, v string) error {
+	f, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(f >= 1 && f <= 1000) {
+		return errors.New("must be a number from 1 to 1000")
+	}
+	*into = batch.Freshness(f)
+	return nil
+}
+
+func ratio(into *float64, v string) error {
+	r, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(r >= 0 && r <= 1) {
+		return errors.New("must be a number from 0 to 1")
+	}
+	*into = r
+	return nil
+}
+
 func prefixes(v string) ([]netip.Prefix, error) {
 	var all []netip.Prefix
 	for _, part := range strings.Split(v, ",") {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -212,4 +213,22 @@ func reasonOf(err error) error {
 		return e.Err
 	}
 	return err
+}
+
+// withFlags adds flags to a command that go before the environment; each is a setting, by its name.
+func withFlags(cmd *cobra.Command, getenv func(string) string, flags map[string]string) func(string) string {
+	given := make(map[string]*string, len(flags))
+	for _, s := range settings {
+		for flag, name := range flags {
+			if name == s.name {
+				given[name] = cmd.Flags().String(flag, "", fmt.Sprintf("%s (%s, default %q)", s.meaning, name, s.fallback))
+			}
+		}
+	}
+	return func(name string) string {
+		if text := given[name]; text != nil && *text != "" {
+			return *text
+		}
+		return getenv(name)
+	}
 }

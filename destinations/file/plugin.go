@@ -41,6 +41,9 @@ func Plugin(server Server) destinations.Plugin {
 		Guarantee: destinations.AtomicObjects,
 		Validate:  server.validate,
 		Columns:   func(_ Config, m query.Model) ([]query.Column, error) { return objects.Columns(m) },
+		Place: func(c Config, run destinations.Run, _ query.Model) destinations.Place {
+			return objects.KeysOf(run, c.Config).Place()
+		},
 		MaxSplits: func(c Config) int { return c.Splits() },
 		Memory:    func(c Config) int64 { return c.Config.Memory() + writeBytes },
 		Steps:     stepsOf(),

@@ -238,6 +238,17 @@ func (w *instantWriter) append(b []byte, i int) ([]byte, error) {
 	return binary.BigEndian.AppendUint64(b, uint64(micros(int64(w.values[i]), w.unit)-epoch)), nil //nolint:gosec // two's complement
 }
 
+// epochDay is the day that PostgreSQL counts days from, in Unix's.
+const epochDay = 10_957
+
+type dateWriter struct{ array *array.Date32 }
+
+func (w *dateWriter) bind(a arrow.Array) { w.array = a.(*array.Date32) }
+func (w *dateWriter) null(i int) bool    { return w.array.IsNull(i) }
+func (w *dateWriter) append(b []byte, i int) ([]byte, error) {
+	return binary.BigEndian.AppendUint32(b, uint32(w.array.Value(i)-epochDay)), nil //nolint:gosec // two's complement
+}
+
 // micros turns an instant into microseconds, the earlier one.
 func micros(at int64, unit arrow.TimeUnit) int64 {
 	switch unit {
@@ -250,17 +261,6 @@ func micros(at int64, unit arrow.TimeUnit) int64 {
 	case arrow.Microsecond:
 	}
 	return at
-}
-
-// epochDay is the day that PostgreSQL counts days from, in Unix's.
-const epochDay = 10_957
-
-type dateWriter struct{ array *array.Date32 }
-
-func (w *dateWriter) bind(a arrow.Array) { w.array = a.(*array.Date32) }
-func (w *dateWriter) null(i int) bool    { return w.array.IsNull(i) }
-func (w *dateWriter) append(b []byte, i int) ([]byte, error) {
-	return binary.BigEndian.AppendUint32(b, uint32(int32(w.array.Value(i))-epochDay)), nil //nolint:gosec // two's complement
 }
 
 // textsWriter writes lists of text as arrays of one dimension.

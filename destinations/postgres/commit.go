@@ -220,7 +220,7 @@ func (c *commit) publish(ctx context.Context, s *session, before *entry) (kept i
 	}
 	var replaced int64
 	for _, t := range c.tables {
-		if o.intervals > 0 {
+		if o.intervals > 0 && len(c.model.Key) > 0 {
 			n, err := c.remove(ctx, s, t, o)
 			if err != nil {
 				return 0, err
@@ -294,11 +294,16 @@ func (c *commit) mergeSQL(t stagedRows) string {
 			sets = append(sets, quote(name)+" = excluded."+quote(name))
 		}
 	}
+	var versions []string
 	for _, name := range c.model.Versions {
 		if slices.Contains(t.Columns, name) {
+			versions = append(versions, name)
 			newer = append(newer, "excluded."+quote(name)+" > old."+quote(name)+" OR old."+quote(name)+" IS NULL")
 			order = append(order, quote(name)+" DESC NULLS LAST")
 		}
+	}
+	if c.model.Merge && len(versions) > 0 {
+		newer = []string{"NOT (" + older(versions) + ")"}
 	}
 	sql := "INSERT INTO " + c.table() + " AS old (" + list + ") SELECT DISTINCT ON (" + key + ") " + list +
 		" FROM " + quote(t.Schema) + "." + quote(t.Name) + " ORDER BY " + strings.Join(append([]string{key}, order...), ", ") +
@@ -311,6 +316,17 @@ func (c *commit) mergeSQL(t stagedRows) string {
 		sql += " WHERE " + strings.Join(newer, " OR ")
 	}
 	return sql
+}
+
+// older is the condition that the staged row is older than the one of its key in the table, by the first version in which
+// they differ. A version that is null is older than any other.
+func older(versions []string) string {
+	name := quote(versions[0])
+	condition := "old." + name + " IS NOT NULL AND (excluded." + name + " IS NULL OR excluded." + name + " < old." + name + ")"
+	if len(versions) == 1 {
+		return condition
+	}
+	return condition + " OR excluded." + name + " IS NOT DISTINCT FROM old." + name + " AND (" + older(versions[1:]) + ")"
 }
 
 // move runs a statement that moves rows.
@@ -367,7 +383,12 @@ func (c *commit) published(done *entry) destinations.Published {
 		p.Warnings = append(p.Warnings, fmt.Sprintf(
 			"%d values held characters or forms that PostgreSQL cannot store (such as \\u0000); those were removed or replaced.", c.changed))
 	}
-	if done.kept > 0 {
+	switch {
+	case done.kept == 0:
+	case len(c.model.Key) == 0:
+		p.Warnings = append(p.Warnings, fmt.Sprintf("The interval was delivered before, and nothing tells its rows apart: %d rows of earlier "+
+			"deliveries stay in the table beside the new ones. Add uuid to the query, or merge by a primary key.", done.kept))
+	default:
 		p.Warnings = append(p.Warnings, fmt.Sprintf(
 			"%d rows that earlier runs of the interval delivered are gone from the source, but stay in the table.", done.kept))
 	}

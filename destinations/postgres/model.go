@@ -22,7 +22,9 @@ type model struct {
 func modelOf(run destinations.Run, read *arrow.Schema) (_ model, err error) {
 	names := make([]string, read.NumFields())
 	for i, f := range read.Fields() {
-		names[i] = f.Name
+		if names[i] = f.Name; len(f.Name) > maxIdentifier {
+			return model{}, batch.Errorf(batch.CodeSchema, nil, "the name of the column %q is longer than %d bytes: give it an alias", f.Name, maxIdentifier)
+		}
 	}
 	m := tables.Of(run).Read(names)
 	for i, c := range m.Columns {

@@ -24,9 +24,10 @@ func Plugin(server Server) destinations.Plugin {
 		Type: Type, Name: "PostgreSQL", Guarantee: destinations.ExactlyOnceByKey, Steps: steps(),
 		Validate:  server.validate,
 		Columns:   func(_ Config, m query.Model) ([]query.Column, error) { return tables.Columns(m) },
-		MaxSplits: func(Config) int { return maxSplits },
-		Host:      func(c Config) string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) },
-		Memory:    func(Config) int64 { return stagingMemory },
+		Place:     func(c Config, _ destinations.Run, m query.Model) destinations.Place { return c.placeOf(m) },
+		MaxSplits: func(Config) int { return maxSplits }, LongestColumn: maxIdentifier,
+		Host:   func(c Config) string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) },
+		Memory: func(Config) int64 { return stagingMemory },
 		OpenFor: func(_ context.Context, owner destinations.Owner, c Config) (destinations.Destination, error) {
 			d, err := server.open(c)
 			if err != nil {
@@ -79,4 +80,14 @@ func (d *destination) ledger() string { return d.quoted(tables.LedgerName) }
 // quoted is a name in the customer's schema.
 func (d *destination) quoted(name string) string {
 	return pgx.Identifier{d.config.Schema, name}.Sanitize()
+}
+
+// placeOf is the table that would be made for a model.
+func (c Config) placeOf(m query.Model) destinations.Place {
+	table := model{Model: tables.For(m)}
+	place := destinations.Place{Table: []string{c.Schema, c.TableName}}
+	for _, column := range table.Columns {
+		place.Columns = append(place.Columns, destinations.Column{Name: column.Name, Type: table.typeName(column)})
+	}
+	return place
 }

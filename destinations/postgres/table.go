@@ -122,7 +122,7 @@ func (d *destination) createTable(ctx context.Context, s *session, m model) erro
 		if _, err := tx.exec(ctx, "CREATE TABLE IF NOT EXISTS "+d.table()+" ("+strings.Join(columns, ", ")+")"); err != nil {
 			return err
 		}
-		if m.Mutable() {
+		if m.Mutable() || len(m.Key) == 0 {
 			return nil
 		}
 		// Rows are found by it when their interval is delivered again. It is not unique: what the source has twice is two rows.

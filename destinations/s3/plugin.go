@@ -103,7 +103,10 @@ func define[C any](server Server, kind, name string, placeOf func(C) place, step
 			}
 			return p.checkHost(server.Guard)
 		},
-		Columns:   func(_ C, m query.Model) ([]query.Column, error) { return objects.Columns(m) },
+		Columns: func(_ C, m query.Model) ([]query.Column, error) { return objects.Columns(m) },
+		Place: func(c C, run destinations.Run, _ query.Model) destinations.Place {
+			return placeOf(c).keys(run).Place()
+		},
 		MaxSplits: func(c C) int { return placeOf(c).files().Splits() },
 		Memory:    func(c C) int64 { return placeOf(c).files().Memory() + uploads.Memory(placeOf(c).files()) },
 		Host:      func(c C) string { return placeOf(c).host() },

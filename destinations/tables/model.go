@@ -51,10 +51,13 @@ type Model struct {
 	Versions []string
 	// Clock is the column that says when a row happened; empty = none.
 	Clock string
+	// Merge says that rows replace those of their key unless they are older, the first of the versions first. Without
+	// versions they always do.
+	Merge bool
 }
 
 // Mutable says whether rows change in the source, so that each delivery is merged by key.
-func (m Model) Mutable() bool { return len(m.Versions) > 0 }
+func (m Model) Mutable() bool { return m.Merge || len(m.Versions) > 0 }
 
 // known returns the table of a model that has one everywhere.
 func known(model batch.Model) (Model, bool) {
@@ -70,13 +73,13 @@ func known(model batch.Model) (Model, bool) {
 	}
 }
 
-// Of returns the table of the run's model. Of models that the operator declared it has no columns: what is read has them,
-// see [Model.Read].
+// Of returns the table of the run's model. Of models that the operator declared and of queries of the customer's it has no
+// columns: what is read has them, see [Model.Read].
 func Of(run destinations.Run) Model {
-	if m, ok := known(run.Model); ok {
+	if m, ok := known(run.Model); ok && !run.Custom {
 		return m
 	}
-	return Model{Key: run.Key, Versions: run.Version, Clock: run.Clock}
+	return Model{Key: run.Key, Versions: run.Version, Clock: run.Clock, Merge: run.Merge}
 }
 
 // fieldTypes are the types of columns that are as they are read.

@@ -194,6 +194,9 @@ func (s *Store) createTables(ctx context.Context) error {
 	return nil
 }
 
+// Kind names the source in metrics and traces.
+func (s *Store) Kind() string { return "duckdb" }
+
 // Close closes the file. Readers must be released before.
 func (s *Store) Close() error {
 	if s.database != nil {

@@ -137,11 +137,20 @@ var behavioursOfCreate = behaviours{
 			p.refuses(draft(`"filters": `+filters), "invalid_input", "'filters' should be an array of filters", "filters")
 		}
 	},
+	"B40: filters on attributes of a run": func(p *tenant) {
+		for _, key := range []string{"data_interval_start", "data_interval_end"} {
+			p.refuses(draft(`"filters": [{"type": "event", "key": "`+key+`", "operator": "exact", "value": "2026-01-01"}]`), "invalid_input",
+				"'data_interval_start' and 'data_interval_end' are attributes of a run and not 'filters': trigger a backfill to export another range", "filters__0")
+		}
+	},
+	"B41: filters of an unknown type": func(p *tenant) {
+		for _, kind := range []string{`"type": "cohort", `, ``} {
+			p.refuses(draft(`"filters": [{`+kind+`"key": "k", "operator": "exact", "value": "v"}]`), "invalid_input",
+				"Each filter must have a 'type' of one of: 'event', 'hogql', 'person'", "filters__0")
+		}
+	},
 	"B42: filters of another model": func(p *tenant) {
 		p.refuses(draft(`"model": "persons", "filters": [{"type": "event", "key": "k", "operator": "exact", "value": "v"}]`), "invalid_input",
 			"'filters' is only supported for 'events' not 'persons' model", "filters")
-	},
-	"C60: a query with events": func(p *tenant) {
-		p.refuses(draft(`"hogql_query": "SELECT event FROM events"`), "invalid_input", "'hogql_query' is only supported for 'hogql' not 'events' model", "hogql_query")
 	},
 }

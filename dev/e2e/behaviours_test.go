@@ -42,7 +42,7 @@ func TestBehaviours(t *testing.T) {
 	tested := map[string]bool{}
 	sections := []behaviours{
 		behavioursOfCreate, behavioursOfReading, behavioursOfUpdate, behavioursOfPause, behavioursOfRuns, behavioursOfBackfills,
-		behavioursOfProgress, behavioursOfDestinations,
+		behavioursOfProgress, behavioursOfDestinations, behavioursOfQueries,
 	}
 	for _, section := range append(sections, behavioursAtWork) {
 		for name := range section {

@@ -173,6 +173,53 @@ func TestACancelledRunEndsInADefinedState(t *testing.T) {
 	}
 }
 
+// A run that waits for a place has staged nothing, and others of its export go on.
+func TestARunIsCancelledWhileItWaitsForAPlace(t *testing.T) {
+	t.Parallel()
+	for who, cancel := range map[string]func(s *inProcess, export uuid.UUID, r batch.Run){
+		"by the API": func(s *inProcess, export uuid.UUID, r batch.Run) {
+			s.do(http.MethodPost, at(export)+"/runs/"+r.ID.String()+"/cancel", nil, nil)
+		},
+		"in Temporal": func(s *inProcess, _ uuid.UUID, r batch.Run) {
+			require.NoError(s.t, s.Temporal().CancelWorkflow(s.t.Context(), r.WorkflowID, ""))
+		},
+	} {
+		t.Run(who, func(t *testing.T) {
+			t.Parallel()
+			s := startStackWith(t, newEventMaker(55).within(epoch, 2*time.Hour, 40), func(o *stack.Options) { o.Concurrency.PerExport = 2 })
+			export := s.create(gatedExport("narrow"))
+			backfill := s.backfill(export, epoch.Format(time.RFC3339), epoch.Add(2*time.Hour).Format(time.RFC3339))
+			s.atGate(1)
+			var waiting batch.Run
+			until(t, workPatience, "the other to wait", func() bool {
+				open, err := s.DB().OpenRunsOf(t.Context(), export, nil)
+				require.NoError(t, err)
+				for _, r := range open {
+					if r.WaitingFor != "" {
+						waiting = r
+					}
+				}
+				return waiting.WaitingFor != ""
+			})
+			cancel(s, export, waiting)
+			until(t, workPatience, "the cancel", func() bool {
+				r, err := s.DB().RunByID(t.Context(), waiting.ID)
+				require.NoError(t, err)
+				return r.Status == batch.RunCancelled
+			})
+			s.gate.open()
+			until(t, workPatience, "everything to end", func() bool {
+				return s.getBackfill(export, backfill).over() && len(s.openExecutions(export)) == 0
+			})
+			require.Equal(t, "Failed", s.getBackfill(export, backfill).Status, "an interval of it is not delivered")
+			require.Equal(t, 1, s.finished(export))
+			swept(t, s.ExportsDir())
+			_, delivered := readDelivered(t, s.ExportsDir()).manifestOf(waiting.Interval.End)
+			require.False(t, delivered)
+		})
+	}
+}
+
 func TestARunShowsItsLastErrorWhileItRetries(t *testing.T) {
 	t.Parallel()
 	events := newEventMaker(52).within(epoch, time.Hour, 30)

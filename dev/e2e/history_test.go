@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -163,14 +165,30 @@ func TestABackfillThatIsSteeredAllTheTimeHasShortHistories(t *testing.T) {
 	l.requireWhole(hours, events)
 }
 
-// TestSoakTenYearsByTheHour runs 87,600 intervals, which takes a while.
+// TestSoakTenYearsByTheHour runs 87,600 intervals, which takes a while; TRANCHE_SOAK_YEARS sets fewer years.
 func TestSoakTenYearsByTheHour(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("SOAK") != "true" {
 		t.Skip("a soak: SOAK=true runs it")
 	}
-	const hours = 87_600
+	years, err := strconv.Atoi(cmp.Or(os.Getenv("TRANCHE_SOAK_YEARS"), "10"))
+	require.NoError(t, err)
+	hours := years * 8_760
 	l := startLongBackfill(t, hours, batch.NewestFirst)
+	progress := time.NewTicker(time.Minute)
+	defer progress.Stop()
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		for began := time.Now(); ; {
+			select {
+			case <-progress.C:
+				t.Logf("%d of %d intervals after %s", l.intervals(), hours, time.Since(began).Round(time.Second))
+			case <-over:
+				return
+			}
+		}
+	}()
 	l.requireWhole(hours, l.over())
 }
 

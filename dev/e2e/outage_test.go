@@ -16,7 +16,7 @@ import (
 
 // outage is how long the tests' outages last. What matters is that connections break and cannot be made again; the
 // longest pause between two tries of anything is a minute.
-const outage = 15 * time.Second
+const outage = time.Minute
 
 // outageHours is how many intervals are under way during an outage.
 const outageHours = 40

@@ -73,8 +73,15 @@ type program struct {
 // launch starts a program. The environment is added to the test's own.
 func launch(t *testing.T, environment []string, path string, args ...string) *program {
 	t.Helper()
+	return launchIn(t, "", environment, path, args...)
+}
+
+// launchIn starts a program in a folder; empty = the test's own.
+func launchIn(t *testing.T, folder string, environment []string, path string, args ...string) *program {
+	t.Helper()
 	p := &program{t: t}
 	command := exec.Command(path, args...)
+	command.Dir = folder
 	command.Env = append(command.Environ(), environment...)
 	command.Stdout, command.Stderr = &p.stdout, &p.stderr
 	var err error

@@ -42,11 +42,16 @@ CREATE VIEW events AS SELECT uuid, team_id, event, distinct_id, timestamp, inser
 // deploy makes databases, a key and the settings of all processes. Temporal is the test's own.
 func deploy(t *testing.T, events []event) *deployment {
 	t.Helper()
-	server := temporal.StartForTest(t, workflows.SearchAttributes())
+	return deployOn(t, temporal.StartForTest(t, workflows.SearchAttributes()).HostPort(), events)
+}
+
+// deployOn is deploy with a Temporal at an address.
+func deployOn(t *testing.T, address string, events []event) *deployment {
+	t.Helper()
 	metadata, source := postgres.Database(t), postgres.Database(t)
 	d := &deployment{t: t, files: t.TempDir()}
 	var err error
-	d.temporal, err = client.DialContext(t.Context(), client.Options{HostPort: server.HostPort()})
+	d.temporal, err = client.DialContext(t.Context(), client.Options{HostPort: address, Logger: nothing{}})
 	require.NoError(t, err)
 	t.Cleanup(d.temporal.Close)
 	d.events, err = pgx.Connect(t.Context(), source)
@@ -60,7 +65,7 @@ func deploy(t *testing.T, events []event) *deployment {
 	d.environment = []string{
 		"TRANCHE_DATABASE_URL=" + metadata, "TRANCHE_SOURCE_URL=" + source, "TRANCHE_FILE_ROOT=" + d.files,
 		"TRANCHE_MASTER_KEYS=k1:" + base64.StdEncoding.EncodeToString(key), "TRANCHE_CURSOR_KEY=the-secret-of-cursors",
-		"TRANCHE_TEMPORAL_ADDRESS=" + server.HostPort(), "TRANCHE_LISTEN=127.0.0.1:0", "TRANCHE_METRICS_LISTEN=127.0.0.1:0",
+		"TRANCHE_TEMPORAL_ADDRESS=" + address, "TRANCHE_LISTEN=127.0.0.1:0", "TRANCHE_METRICS_LISTEN=127.0.0.1:0",
 	}
 	return d
 }
@@ -84,9 +89,9 @@ func (d *deployment) run(args ...string) string {
 }
 
 // serve starts a process that serves, and returns it with its address.
-func (d *deployment) serve(command string) (*program, string) {
+func (d *deployment) serve(command string, arguments ...string) (*program, string) {
 	d.t.Helper()
-	p := launch(d.t, d.environment, programs.service, command)
+	p := launch(d.t, d.environment, programs.service, append([]string{command}, arguments...)...)
 	var address string
 	until(d.t, startPatience, command+" to serve", func() bool {
 		require.True(d.t, p.alive(), "%s ended: %s", command, p.stderr.String())

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -64,6 +65,8 @@ type harness struct {
 	workers   map[string]*testprocess.Process
 	stopping  bool
 	teams     int64
+
+	sequences, steps int // what was walked
 }
 
 // startHarness starts everything. Broken names a part of the protocol that the workers leave out.
@@ -85,6 +88,8 @@ func startHarness(tb testing.TB, postgres *pgtest.Server, broken string) *harnes
 	tb.Cleanup(h.pool.Close)
 	_, err = h.pool.Exec(ctx, `CREATE TABLE events (uuid uuid, team_id bigint, event text, distinct_id text, "timestamp" timestamptz,
 		inserted_at timestamptz, created_at timestamptz, properties text, person_properties text, person_id text, elements_chain text)`)
+	require.NoError(tb, err)
+	_, err = h.pool.Exec(ctx, versionsSchema)
 	require.NoError(tb, err)
 
 	h.startTemporal(0)
@@ -161,12 +166,12 @@ func (h *harness) startAPI() {
 	registry := prometheus.NewRegistry()
 	metrics := telemetry.NewMetrics(registry)
 	parts := service.Parts{
-		DB: h.db, Temporal: h.client, Metrics: metrics, RunLog: telemetry.NewRunLog(h.db, metrics, zap.NewNop()), Log: zap.NewNop(),
+		DB: h.db, Temporal: h.client, Metrics: metrics, RunLog: telemetry.NewRunLog(h.db, metrics, zap.NewNop()), Log: zap.NewNop(), Registry: registry,
 		Plugins: destinations.NewRegistry(memory.Plugin(memory.Client{URL: h.control.URL + "/op", Worker: "api"})),
 	}
 	server, err := parts.API(service.APIOptions{
 		Quotas:       service.Quotas{Backfills: 5, BackfillConcurrency: 3},
-		CursorSecret: []byte("the cursors of the model"), Registry: registry,
+		CursorSecret: []byte("the cursors of the model"),
 	})
 	require.NoError(h.tb, err)
 	h.api = httptest.NewServer(server.Handler())
@@ -239,4 +244,15 @@ func ignoreGone(err error) error {
 		return nil
 	}
 	return err
+}
+
+// outcomes counts the runs of all sequences by how they came about and how they ended.
+func (h *harness) outcomes(tb testing.TB) []string {
+	tb.Helper()
+	rows, err := h.pool.Query(tb.Context(), `SELECT concat_ws(' ', CASE WHEN backfill_id IS NULL THEN 'scheduled' ELSE 'backfilled' END, status, error_code)
+		|| ': ' || count(*) FROM runs GROUP BY backfill_id IS NULL, status, error_code ORDER BY 1`)
+	require.NoError(tb, err)
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(tb, err)
+	return lines
 }

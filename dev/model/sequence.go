@@ -6,36 +6,51 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
+	"tranche/batch"
 	"tranche/internal/auth"
 )
 
-// hours is how many intervals a sequence works on.
-const hours = 6
+// hours is how many hours of the past a sequence works on, minutes how many minutes before it began.
+const (
+	hours   = 6
+	minutes = 10
+)
 
-// A sequence is one random walk: an export of a team of its own, and what was done to it.
+// A sequence is one random walk: a team of its own with its rows and its exports, and what was done to them.
 type sequence struct {
-	h      *harness
-	team   int64
-	key    string
-	export string
-	first  time.Time // start of the first interval
+	h     *harness
+	team  int64
+	key   string
+	first time.Time // when the first row arrived
+	began time.Time // the minute in which the sequence began
+
+	exports []*export
+	changes []change // of the rows
 }
 
-// newSequence makes a team with a row that stays in the first interval, and an hourly export.
-func (h *harness) newSequence(ctx context.Context, lane int) (*sequence, error) {
+// A change is that rows arrived or were erased.
+type change struct {
+	at   time.Time // when the row says that it arrived
+	when time.Time // when it was seen to be so
+}
+
+// newSequence makes a team with rows over the last hours, and its exports.
+func (h *harness) newSequence(ctx context.Context) (*sequence, error) {
 	h.apiMu.Lock()
 	h.teams++
-	team := int64(lane)*1_000_000 + h.teams
+	team := h.teams
 	h.apiMu.Unlock()
+	now := time.Now().UTC()
 	s := &sequence{
 		h: h, team: team, key: fmt.Sprintf("key-of-the-model-%d", team),
-		first: time.Now().UTC().Truncate(time.Hour).Add(-(hours + 2) * time.Hour),
+		first: now.Truncate(time.Hour).Add(-(hours + 2) * time.Hour), began: now.Truncate(time.Minute),
 	}
 	if err := h.db.EnsureProject(ctx, 1, team, 1); err != nil {
 		return nil, err
@@ -47,72 +62,86 @@ func (h *harness) newSequence(ctx context.Context, lane int) (*sequence, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := s.addRows(ctx, 0, 1, "stays"); err != nil {
+	if err := s.addRows(ctx, batch.Interval{Start: s.first, End: s.first.Add(time.Hour)}, 1, "stays"); err != nil {
 		return nil, err
 	}
-	for i := range hours {
-		if err := s.addRows(ctx, i, 3*i%8, "early"); err != nil { // none in the first, up to seven in the others
+	for n := range hours + 1 { // none in the first hour, up to seven in the others
+		if err := s.addRows(ctx, s.hour(n), 3*n%8, "early"); err != nil {
 			return nil, err
 		}
 	}
-	var made struct{ ID string }
-	err = s.call(ctx, http.MethodPost, "", map[string]any{
-		"name": "model", "interval": "hour",
-		"destination": map[string]any{"type": "Memory", "config": map[string]any{
-			"prefix": s.prefix(), "max_file_size_mb": 1, "token": "secret",
-		}},
-	}, &made)
-	s.export = "/" + made.ID
-	return s, err
+	for n := range minutes {
+		if err := s.addRows(ctx, s.minute(n), n%3, "early"); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.createExports(ctx)
 }
 
-func (s *sequence) prefix() string { return fmt.Sprintf("team-%d", s.team) }
+// hour is an hour of the past, minute one of the minutes before the sequence began.
+func (s *sequence) hour(n int) batch.Interval {
+	start := s.first.Add(time.Duration(n) * time.Hour)
+	return batch.Interval{Start: start, End: start.Add(time.Hour)}
+}
 
-// start is where the interval i starts.
-func (s *sequence) start(i int) time.Time { return s.first.Add(time.Duration(i) * time.Hour) }
+func (s *sequence) minute(n int) batch.Interval {
+	start := s.began.Add(time.Duration(n-minutes) * time.Minute)
+	return batch.Interval{Start: start, End: start.Add(time.Minute)}
+}
 
-// addRows inserts rows that arrived within the interval i: late ones, if it was delivered already.
-func (s *sequence) addRows(ctx context.Context, i, n int, event string) error {
+// addRows inserts rows that arrived within the range: late ones, if it was delivered already.
+func (s *sequence) addRows(ctx context.Context, within batch.Interval, n int, event string) error {
 	for range n {
-		at := s.start(i).Add(time.Duration(time.Now().UnixNano() % int64(time.Hour)))
+		at := within.Start.Add(time.Duration(rand.Int64N(int64(within.Duration())))).Truncate(time.Microsecond) //nolint:gosec // no secret
 		_, err := s.h.pool.Exec(ctx, `INSERT INTO events (uuid, team_id, event, distinct_id, "timestamp", inserted_at, created_at, properties, elements_chain)
 			VALUES ($1, $2, $3, 'somebody', $4, $4, $4, '{"a": 1}', '')`, uuid.New(), s.team, event, at)
 		if err != nil {
 			return err
 		}
+		s.changes = append(s.changes, change{at, time.Now()})
 	}
 	return nil
 }
 
-// removeRows deletes up to n rows of the interval i, as an erasure request would.
-func (s *sequence) removeRows(ctx context.Context, i, n int) error {
-	_, err := s.h.pool.Exec(ctx, `DELETE FROM events WHERE uuid IN (SELECT uuid FROM events
-		WHERE team_id = $1 AND event <> 'stays' AND inserted_at >= $2 AND inserted_at < $3 LIMIT $4)`,
-		s.team, s.start(i), s.start(i+1), n)
+// removeRows deletes up to n rows of a range, as an erasure request would.
+func (s *sequence) removeRows(ctx context.Context, within batch.Interval, n int) error {
+	erased, err := s.h.pool.Query(ctx, `DELETE FROM events WHERE uuid IN (SELECT uuid FROM events
+		WHERE team_id = $1 AND event <> 'stays' AND inserted_at >= $2 AND inserted_at < $3 LIMIT $4) RETURNING inserted_at`,
+		s.team, within.Start, within.End, n)
+	if err != nil {
+		return err
+	}
+	at, err := pgx.CollectRows(erased, pgx.RowTo[time.Time])
+	for _, t := range at {
+		s.changes = append(s.changes, change{t, time.Now()})
+	}
 	return err
 }
 
-// rows returns the uuids in the source, by interval.
-func (s *sequence) rows(ctx context.Context) (map[int]map[string]bool, error) {
-	found, err := s.h.pool.Query(ctx, `SELECT uuid::text, inserted_at FROM events WHERE team_id = $1`, s.team)
+// changed is when the rows of a range changed last.
+func (s *sequence) changed(within batch.Interval) time.Time {
+	var last time.Time
+	for _, c := range s.changes {
+		if within.Contains(c.at) && c.when.After(last) {
+			last = c.when
+		}
+	}
+	return last
+}
+
+// rows returns the uuids in the source of a range.
+func (s *sequence) rows(ctx context.Context, within batch.Interval) (map[string]bool, error) {
+	found, err := s.h.pool.Query(ctx, `SELECT uuid::text FROM events WHERE team_id = $1 AND inserted_at >= $2 AND inserted_at < $3`,
+		s.team, within.Start, within.End)
 	if err != nil {
 		return nil, err
 	}
-	defer found.Close()
-	rows := map[int]map[string]bool{}
-	for found.Next() {
-		var id string
-		var at time.Time
-		if err := found.Scan(&id, &at); err != nil {
-			return nil, err
-		}
-		i := int(at.Sub(s.first) / time.Hour)
-		if rows[i] == nil {
-			rows[i] = map[string]bool{}
-		}
-		rows[i][id] = true
+	ids, err := pgx.CollectRows(found, pgx.RowTo[string])
+	rows := map[string]bool{}
+	for _, id := range ids {
+		rows[id] = true
 	}
-	return rows, found.Err()
+	return rows, err
 }
 
 // A refusal is an answer of the API that is not 2xx.
@@ -126,7 +155,7 @@ func (r *refusal) Error() string { return fmt.Sprintf("%d: %s", r.status, r.body
 // callTimeout is longer than the API waits for Temporal.
 const callTimeout = 25 * time.Second
 
-// call makes one request to the API.
+// call makes one request to the API; the path is below that of the exports.
 func (s *sequence) call(ctx context.Context, method, path string, in, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -160,41 +189,3 @@ func (s *sequence) call(ctx context.Context, method, path string, in, into any) 
 	}
 	return json.Unmarshal(answer, into)
 }
-
-// A listed is a run or a backfill as the API lists it.
-type listed struct {
-	ID          string
-	Status      string
-	Error       string     `json:"latest_error"`
-	Start       *time.Time `json:"data_interval_start"`
-	End         *time.Time `json:"data_interval_end"`
-	StartAt     *time.Time `json:"start_at"`
-	AdjustedAt  *time.Time `json:"adjusted_start_at"`
-	EndAt       *time.Time `json:"end_at"`
-	CreatedAt   time.Time  `json:"created_at"`
-	Rows        *int64     `json:"records_completed"`
-	TemporalURL *string    `json:"temporal_url"`
-}
-
-// list returns all runs or backfills.
-func (s *sequence) list(ctx context.Context, what string) ([]listed, error) {
-	var all []listed
-	path := s.export + "/" + what
-	for {
-		var page struct {
-			Results []listed
-			Next    *string
-		}
-		if err := s.call(ctx, http.MethodGet, path, nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Results...)
-		if page.Next == nil {
-			return all, nil
-		}
-		_, query, _ := strings.Cut(*page.Next, "?")
-		path = s.export + "/" + what + "?" + query
-	}
-}
-
-func open(status string) bool { return status == "Starting" || status == "Running" }

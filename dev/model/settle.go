@@ -1,23 +1,15 @@
 package model
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"go.temporal.io/api/workflowservice/v1"
 
-	"tranche/batch"
-	"tranche/destinations/objects"
 	"tranche/dev/temporal"
 )
 
@@ -25,24 +17,43 @@ import (
 const (
 	settleTimeout = 100 * time.Second
 	settlePoll    = 100 * time.Millisecond
+	// wrongFor is how long something must be wrong: a schedule may begin a run while one looks.
+	wrongFor = 4 * time.Second
 )
 
-// settle waits until nothing is under way and nothing dangles, and checks what must hold then. Faults still strike
-// meanwhile, each once.
+// settle waits until nothing is under way, nothing dangles and all that is due is delivered, and checks what must hold
+// then. Faults still strike meanwhile, each once.
 func (s *sequence) settle(ctx context.Context) error {
+	for _, e := range s.exports {
+		if err := e.resumeBackfills(ctx); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	tick := time.NewTicker(settlePoll)
 	defer tick.Stop()
 	var last string
+	var wrongSince time.Time
 	for {
-		busy, err := s.busy(ctx)
+		busy, err := s.busy(ctx, began)
 		if busy != "" {
-			last = busy
+			last, wrongSince = busy, time.Time{}
 		}
 		if err == nil && busy == "" {
 			s.h.faults.disarm() // those that nobody came by
-			return s.check(ctx)
+			wrong := s.check(ctx)
+			if wrong == nil {
+				return nil
+			}
+			if wrongSince.IsZero() {
+				wrongSince = time.Now()
+			}
+			if time.Since(wrongSince) > wrongFor {
+				return wrong
+			}
+			last = wrong.Error()
 		}
 		select {
 		case <-ctx.Done():
@@ -52,10 +63,40 @@ func (s *sequence) settle(ctx context.Context) error {
 	}
 }
 
-// busy says what is still under way, or dangles.
-func (s *sequence) busy(ctx context.Context) (string, error) {
+// busy says what is still under way, dangles, or has been due since began.
+func (s *sequence) busy(ctx context.Context, began time.Time) (string, error) {
+	for _, e := range s.exports {
+		for _, look := range []func(context.Context) (string, error){
+			e.working, e.dangling, func(ctx context.Context) (string, error) { return e.late(ctx, began) }, e.unscheduled,
+		} {
+			if busy, err := look(ctx); err != nil || busy != "" {
+				return e.name + ": " + busy, err
+			}
+		}
+	}
+	return "", nil
+}
+
+// resumeBackfills resumes what the walk has paused, which would never end.
+func (e *export) resumeBackfills(ctx context.Context) error {
+	all, err := e.list(ctx, "backfills")
+	for _, b := range all {
+		if !b.Paused || !open(b.Status) {
+			continue
+		}
+		var refused *refusal
+		err := e.call(ctx, http.MethodPost, "/backfills/"+b.ID+"/resume", nil, nil)
+		if err != nil && !errors.As(err, &refused) {
+			return err
+		}
+	}
+	return err
+}
+
+// working says which run, backfill or workflow is open.
+func (e *export) working(ctx context.Context) (string, error) {
 	for _, what := range []string{"runs", "backfills"} {
-		all, err := s.list(ctx, what)
+		all, err := e.list(ctx, what)
 		if err != nil {
 			return "", err
 		}
@@ -65,37 +106,34 @@ func (s *sequence) busy(ctx context.Context) (string, error) {
 			}
 		}
 	}
-	running, err := s.h.client.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{
+	running, err := e.h.client.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{
 		Namespace: temporal.Namespace,
-		Query:     fmt.Sprintf("TrancheBatchExport = %q AND ExecutionStatus = 'Running'", s.export[1:]),
+		Query:     fmt.Sprintf("TrancheBatchExport = %q AND ExecutionStatus = 'Running'", e.id),
 	})
-	if err != nil {
+	if err != nil || running.GetCount() == 0 {
 		return "", err
 	}
-	if running.GetCount() > 0 {
-		return fmt.Sprintf("%d workflows run", running.GetCount()), nil
-	}
+	return fmt.Sprintf("%d workflows run", running.GetCount()), nil
+}
+
+// dangling says what the journal or the destination still holds of runs that are over.
+func (e *export) dangling(ctx context.Context) (string, error) {
 	var refs int
-	if err := s.h.pool.QueryRow(ctx, `SELECT count(*) FROM refs WHERE export_id = $1`, s.export[1:]).Scan(&refs); err != nil {
+	if err := e.h.pool.QueryRow(ctx, `SELECT count(*) FROM refs WHERE export_id = $1`, e.id).Scan(&refs); err != nil {
 		return "", err
 	}
 	if refs > 0 {
 		return fmt.Sprintf("%d entries of the journal dangle", refs), nil
 	}
-	return s.staged(ctx)
-}
-
-// staged names what this export has staged and nobody published or aborted.
-func (s *sequence) staged(ctx context.Context) (string, error) {
-	runs, err := s.list(ctx, "runs")
+	runs, err := e.runs(ctx)
 	if err != nil {
 		return "", err
 	}
-	mine := map[string]bool{"removal-" + s.export[1:]: true}
+	mine := map[string]bool{"removal-" + e.id.String(): true}
 	for _, r := range runs {
-		mine[r.ID] = true
+		mine[r.id.String()] = true
 	}
-	for _, group := range s.h.world.Staged() {
+	for _, group := range e.h.world.Staged() {
 		owner, _, _ := strings.Cut(group, "/")
 		if len(owner) > 44 {
 			owner = owner[:44] // removal-<export>
@@ -107,165 +145,27 @@ func (s *sequence) staged(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// check compares what a reader sees with what our database says was delivered.
-func (s *sequence) check(ctx context.Context) error {
-	if v := s.h.world.Violations(); len(v) > 0 {
-		return fmt.Errorf("a reader saw a part of something:\n%s", strings.Join(v, "\n"))
+// late says which interval has been due for long enough, and nobody has delivered it.
+func (e *export) late(ctx context.Context, by time.Time) (string, error) {
+	missing, err := e.missing(ctx, by)
+	if err != nil || len(missing) == 0 {
+		return "", err
 	}
-	id := uuid.MustParse(s.export[1:])
-	deliveries, err := s.h.db.Deliveries(ctx, id, s.first.Add(-24*time.Hour), time.Now().Add(24*time.Hour))
+	return fmt.Sprintf("%d intervals are due and not delivered, such as %s of %s", len(missing), missing[0].Interval, missing[0].calendar), nil
+}
+
+// unscheduled says how the export's schedule in Temporal differs from the export.
+func (e *export) unscheduled(ctx context.Context) (string, error) {
+	v, err := e.now(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
-	visible := s.visible()
-	delivered := map[int64]bool{}
-	for _, d := range deliveries {
-		delivered[d.Interval.End.Unix()] = true
-		if err := checkDelivery(d, visible); err != nil {
-			return err
-		}
-	}
-	if len(visible) > 0 {
-		return fmt.Errorf("visible, but of no delivery: %v", slices.Sorted(maps.Keys(visible)))
-	}
-	backfills, err := s.list(ctx, "backfills")
+	found, err := e.schedule(ctx).Describe(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
-	for _, b := range backfills {
-		if b.Status != "Completed" || b.StartAt == nil {
-			continue
-		}
-		from := *b.StartAt
-		if b.AdjustedAt != nil {
-			from = *b.AdjustedAt
-		}
-		for end := from.Add(time.Hour); !end.After(*b.EndAt); end = end.Add(time.Hour) {
-			if !delivered[end.Unix()] {
-				return fmt.Errorf("backfill %s is Completed, but nobody delivered the interval that ends at %s", b.ID, end)
-			}
-		}
+	if found.Schedule.State.Paused != v.paused {
+		return fmt.Sprintf("paused is %t, and %t in Temporal", v.paused, found.Schedule.State.Paused), nil
 	}
-	return nil
-}
-
-// visible is what a reader sees of this export.
-func (s *sequence) visible() map[string]visibleObject {
-	mine := map[string]visibleObject{}
-	for key, o := range s.h.world.Visible() {
-		if strings.HasPrefix(key, s.prefix()+"/") {
-			mine[key] = visibleObject{o.Group, o.Body}
-		}
-	}
-	return mine
-}
-
-type visibleObject struct {
-	group string
-	body  []byte
-}
-
-// checkDelivery checks that a reader sees exactly what was delivered, and takes it out of visible.
-func checkDelivery(d batch.Delivery, visible map[string]visibleObject) error {
-	group := fmt.Sprintf("%s/%d", d.RunID, d.Generation)
-	if d.Rows == 0 {
-		return nil
-	}
-	manifest, ok := visible[d.Manifest]
-	if !ok || manifest.group != group {
-		return fmt.Errorf("the database says that %s delivered %s, but the manifest is of %q", group, d.Interval, manifest.group)
-	}
-	var m objects.Manifest
-	if err := json.Unmarshal(manifest.body, &m); err != nil {
-		return err
-	}
-	delete(visible, d.Manifest)
-	seen := map[string]bool{}
-	for _, o := range d.Objects {
-		object, ok := visible[o.Key]
-		if !ok || object.group != group {
-			return fmt.Errorf("the database says that %s delivered %s, but the object is of %q", group, o.Key, object.group)
-		}
-		delete(visible, o.Key)
-		for _, id := range uuidsOf(object.body) {
-			if seen[id] {
-				return fmt.Errorf("row %s is twice in the interval %s", id, d.Interval)
-			}
-			seen[id] = true
-		}
-	}
-	if int64(len(seen)) != d.Rows || m.Rows != d.Rows {
-		return fmt.Errorf("%s: the database says %d rows, the manifest %d, a reader sees %d", d.Interval, d.Rows, m.Rows, len(seen))
-	}
-	return nil
-}
-
-func uuidsOf(body []byte) []string {
-	var ids []string
-	lines := bufio.NewScanner(bytes.NewReader(body))
-	for lines.Scan() {
-		var row struct{ UUID string }
-		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
-			row.UUID = "broken: " + lines.Text()
-		}
-		ids = append(ids, row.UUID)
-	}
-	return ids
-}
-
-// finish delivers everything once more, without faults: a reader must see exactly the rows of the source.
-func (s *sequence) finish(ctx context.Context) error {
-	if err := s.settle(ctx); err != nil {
-		return err
-	}
-	var made struct {
-		ID string `json:"backfill_id"`
-	}
-	bounds := map[string]any{"start_at": s.start(0).Format(time.RFC3339), "end_at": s.start(hours).Format(time.RFC3339)}
-	if err := s.call(ctx, http.MethodPost, s.export+"/backfills", bounds, &made); err != nil {
-		return err
-	}
-	if err := s.settle(ctx); err != nil {
-		return err
-	}
-	var b listed
-	if err := s.call(ctx, http.MethodGet, s.export+"/backfills/"+made.ID, nil, &b); err != nil {
-		return err
-	}
-	if b.Status != "Completed" {
-		return fmt.Errorf("the last backfill is %s", b.Status)
-	}
-	want, err := s.rows(ctx)
-	if err != nil {
-		return err
-	}
-	got := map[int]map[string]bool{}
-	for key, o := range s.visible() {
-		if strings.HasSuffix(key, "_manifest.json") {
-			continue
-		}
-		for _, id := range uuidsOf(o.body) {
-			i := s.intervalOf(key)
-			if got[i] == nil {
-				got[i] = map[string]bool{}
-			}
-			got[i][id] = true
-		}
-	}
-	for i := range hours {
-		if !maps.Equal(want[i], got[i]) {
-			return fmt.Errorf("interval %d: the source has %d rows %v, a reader sees %d %v", i, len(want[i]), want[i], len(got[i]), got[i])
-		}
-	}
-	return s.call(ctx, http.MethodDelete, s.export, nil, nil)
-}
-
-// intervalOf reads the interval from the key of an object.
-func (s *sequence) intervalOf(key string) int {
-	name := strings.TrimPrefix(key, s.prefix()+"/")
-	start, err := time.Parse("2006-01-02T15:04:05-07:00", name[:25])
-	if err != nil {
-		return -1
-	}
-	return int(start.Sub(s.first) / time.Hour)
+	return "", nil
 }

@@ -81,7 +81,7 @@ func runWorker(text string) error {
 	metrics := telemetry.NewMetrics(registry)
 	probe := &probe{config: c}
 	parts := service.Parts{
-		DB: db, Temporal: temporal, Metrics: metrics, RunLog: telemetry.NewRunLog(db, metrics, log), Log: log,
+		DB: db, Temporal: temporal, Metrics: metrics, RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, Registry: registry,
 		Plugins: destinations.NewRegistry(memory.Plugin(memory.Client{URL: c.Control + "/op", Worker: c.Name})),
 	}
 	worker, err := parts.StartWorker(service.WorkerOptions{

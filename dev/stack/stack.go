@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
@@ -62,6 +63,8 @@ type Options struct {
 	Concurrency batch.Concurrency
 	// Housekeeping says when to repair and sweep; zero = DefaultHousekeeping.
 	Housekeeping Housekeeping
+	// Tracing makes traces; nil = none. It is not stopped by Stop.
+	Tracing *telemetry.Tracing
 	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
 	CatchUp time.Duration
 }
@@ -135,6 +138,7 @@ type Stack struct {
 	db       *storage.DB
 	models   query.Catalog
 	source   sources.Source
+	registry *prometheus.Registry
 	runLog   *telemetry.RunLog
 	worker   *service.Worker
 	server   *http.Server
@@ -143,7 +147,7 @@ type Stack struct {
 
 // Start starts the stack and returns when it is ready. What was started is stopped again when it fails.
 func Start(ctx context.Context, o Options) (_ *Stack, err error) {
-	s := &Stack{options: o, served: make(chan error, 1)}
+	s := &Stack{options: o, registry: telemetry.NewRegistry(), served: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -247,18 +251,19 @@ func (s *Stack) openTemporal(ctx context.Context) (err error) {
 	}
 	s.client, err = client.DialContext(ctx, client.Options{
 		HostPort: s.temporal.HostPort(), Logger: telemetry.NewTemporalLogger(s.options.Log),
+		MetricsHandler: service.TemporalMetrics(s.registry), Interceptors: service.TraceInterceptors(s.options.Tracing),
 	})
 	return err
 }
 
 // serve starts the worker and the API.
 func (s *Stack) serve() (err error) {
-	registry := telemetry.NewRegistry()
-	metrics := telemetry.NewMetrics(registry)
+	metrics := telemetry.NewMetrics(s.registry)
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
 	parts := service.Parts{
 		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log, Models: s.models,
-		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp,
+		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp, Registry: s.registry, Tracing: s.options.Tracing,
+		Guard: safenet.Guard{Allow: safenet.Loopback()}, // receivers of notifications may run on the machine itself
 	}
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{
@@ -272,8 +277,8 @@ func (s *Stack) serve() (err error) {
 		Quotas: service.Quotas{
 			Backfills: backfillsPerTeam, BackfillConcurrency: backfillConcurrency, MostBackfillConcurrency: mostBackfillConcurrency,
 		},
-		CursorSecret: s.dir.secret, Registry: registry,
-		TemporalUI: api.TemporalUI{Base: s.UIURL(), Namespace: client.DefaultNamespace},
+		CursorSecret: s.dir.secret,
+		TemporalUI:   api.TemporalUI{Base: s.UIURL(), Namespace: client.DefaultNamespace},
 	})
 	if err != nil {
 		return err

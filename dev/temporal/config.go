@@ -33,18 +33,19 @@ const (
 	// historyCacheSize is enough for a laptop and keeps the process small.
 	historyCacheSize = 8096
 
-	disabled = "disabled"
-	main     = "main"
+	disabled   = "disabled"
+	main       = "main"
+	visibility = "visibility"
 )
 
 // serverConfig is a cluster of one node.
-func serverConfig(database *config.SQL, p ports) *config.Config {
+func serverConfig(s stores, p ports) *config.Config {
 	c := &config.Config{
 		Persistence: config.Persistence{
 			DefaultStore:     main,
-			VisibilityStore:  main,
+			VisibilityStore:  visibility,
 			NumHistoryShards: historyShards,
-			DataStores:       map[string]config.DataStore{main: {SQL: database}},
+			DataStores:       map[string]config.DataStore{main: {SQL: s.main}, visibility: {SQL: s.visibility}},
 		},
 		ClusterMetadata: &cluster.Config{
 			FailoverVersionIncrement: 10,

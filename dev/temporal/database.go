@@ -63,15 +63,20 @@ func openDatabase(dir string, attributes map[string]enumspb.IndexedValueType) (*
 	}
 
 	database := sqlConfig(path, "wal", "normal")
+	return database, createNamespace(database, attributes)
+}
+
+// createNamespace makes the namespace, unless it is there.
+func createNamespace(database *config.SQL, attributes map[string]enumspb.IndexedValueType) error {
 	namespace, err := sqliteschema.NewNamespaceConfig(clusterName, Namespace, false, attributes)
 	if err != nil {
-		return nil, fmt.Errorf("define the namespace: %w", err)
+		return fmt.Errorf("define the namespace: %w", err)
 	}
 	namespace.Detail.Config.Retention = timestamp.DurationFromHours(int64(retention / time.Hour))
 	if err := sqliteschema.CreateNamespaces(database, namespace); err != nil {
-		return nil, fmt.Errorf("create the namespace: %w", err)
+		return fmt.Errorf("create the namespace: %w", err)
 	}
-	return database, nil
+	return nil
 }
 
 // checkVersion compares the version beside an existing file with the server's.

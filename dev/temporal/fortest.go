@@ -31,3 +31,18 @@ func StartForTest(tb TestingTB, attributes map[string]enumspb.IndexedValueType) 
 	})
 	return s
 }
+
+// StartOnStoresForTest is StartForTest with the state in PostgreSQL, on a port of the test's choice; 0 = any free one.
+func StartOnStoresForTest(tb TestingTB, s Stores, port int, attributes map[string]enumspb.IndexedValueType) *Server {
+	tb.Helper()
+	server, err := Start(tb.Context(), Options{Stores: &s, Port: port, SearchAttributes: attributes})
+	if err != nil {
+		tb.Fatalf("start Temporal on PostgreSQL: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			tb.Errorf("stop Temporal: %v", err)
+		}
+	})
+	return server
+}

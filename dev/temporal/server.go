@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/server/common/config"
 	"go.temporal.io/server/common/log"
 	"go.temporal.io/server/temporal"
 	"go.uber.org/zap"
@@ -27,6 +26,8 @@ const Namespace = "default"
 type Options struct {
 	// Dir holds the state and is made if it does not exist. One process at a time can use it.
 	Dir string
+	// Stores hold the state in place of Dir; nil = Dir does.
+	Stores *Stores
 	// Port of the frontend on 127.0.0.1; 0 = any free one.
 	Port int
 	// UIListen is the host:port of the Web UI, port 0 = any free one; "" = no UI.
@@ -63,29 +64,20 @@ func (e *InUseError) Error() string {
 //
 // Between the check of a port and its use another process can still take it; Temporal then ends the process.
 func Start(ctx context.Context, o Options) (_ *Server, err error) {
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
-	}
 	s := &Server{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
 		}
 	}()
-	if s.lock, err = lockfile.Acquire(filepath.Join(o.Dir, "temporal.lock")); err != nil {
-		if errors.Is(err, lockfile.ErrHeld) {
-			return nil, &InUseError{Dir: o.Dir}
-		}
-		return nil, err
-	}
-	database, err := openDatabase(o.Dir, o.SearchAttributes)
+	opened, err := s.openState(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	if s.ports, err = choosePorts(ctx, o.Port, o.UIListen); err != nil {
 		return nil, err
 	}
-	if err := s.serve(ctx, database, o); err != nil {
+	if err := s.serve(ctx, opened, o); err != nil {
 		return nil, err
 	}
 	if o.UIListen != "" {
@@ -96,10 +88,29 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	return s, nil
 }
 
+// openState opens what the server keeps its state in, and locks a directory.
+func (s *Server) openState(ctx context.Context, o Options) (stores, error) {
+	if o.Stores != nil {
+		return openStores(ctx, *o.Stores, o.SearchAttributes)
+	}
+	err := os.MkdirAll(o.Dir, 0o700)
+	if err != nil {
+		return stores{}, fmt.Errorf("make the data directory: %w", err)
+	}
+	if s.lock, err = lockfile.Acquire(filepath.Join(o.Dir, "temporal.lock")); err != nil {
+		if errors.Is(err, lockfile.ErrHeld) {
+			return stores{}, &InUseError{Dir: o.Dir}
+		}
+		return stores{}, err
+	}
+	database, err := openDatabase(o.Dir, o.SearchAttributes)
+	return stores{main: database, visibility: database}, err
+}
+
 // serve starts the services, a second time when the namespace had to learn new search attributes.
-func (s *Server) serve(ctx context.Context, database *config.SQL, o Options) (err error) {
+func (s *Server) serve(ctx context.Context, opened stores, o Options) (err error) {
 	logger := serverLogger(o.Logger)
-	if s.server, err = startServer(serverConfig(database, s.ports), s.ports, logger); err != nil {
+	if s.server, err = startServer(serverConfig(opened, s.ports), s.ports, logger); err != nil {
 		return err
 	}
 	added, err := ensureSearchAttributes(ctx, s.HostPort(), o.SearchAttributes)
@@ -111,7 +122,7 @@ func (s *Server) serve(ctx context.Context, database *config.SQL, o Options) (er
 	if err := old.Stop(); err != nil {
 		return fmt.Errorf("stop the Temporal server: %w", err)
 	}
-	s.server, err = startServer(serverConfig(database, s.ports), s.ports, logger)
+	s.server, err = startServer(serverConfig(opened, s.ports), s.ports, logger)
 	return err
 }
 

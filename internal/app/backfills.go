@@ -29,7 +29,7 @@ type BackfillStore interface {
 	// DeliveredWithin returns the bounds of the deliveries that overlap the range.
 	DeliveredWithin(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Interval, error)
 	// DeliveredOtherwise returns a delivery that overlaps the range and whose rows were chosen by another time; nil = none.
-	DeliveredOtherwise(ctx context.Context, exportID uuid.UUID, within batch.Interval, by batch.Selection) (*batch.Interval, error)
+	DeliveredOtherwise(ctx context.Context, exportID uuid.UUID, within batch.Interval, by batch.Clock) (*batch.Interval, error)
 	// DeliveredLately sums up the newest deliveries of the export that have rows.
 	DeliveredLately(ctx context.Context, exportID uuid.UUID, limit int) (rows, bytes int64, err error)
 }
@@ -88,7 +88,7 @@ type BackfillDraft struct {
 	Concurrency   *int // nil = as the server's
 	SkipDelivered bool
 	Replace       bool
-	By            batch.Selection // empty = by ingestion
+	By            batch.Clock // empty = by ingestion
 }
 
 // Create validates the draft and starts a backfill. With an id that is not zero, a backfill that has it already is
@@ -116,6 +116,9 @@ func (s *Backfills) Create(
 
 // backfillOf validates the draft. The first problem is returned.
 func (s *Backfills) backfillOf(e batch.Export, d BackfillDraft) (batch.Backfill, error) {
+	if err := s.checkStart(e, d); err != nil {
+		return batch.Backfill{}, err
+	}
 	from, to, err := s.bounds(e, d.Start, d.End)
 	if err != nil {
 		return batch.Backfill{}, err
@@ -146,12 +149,27 @@ func (s *Backfills) backfillOf(e batch.Export, d BackfillDraft) (batch.Backfill,
 }
 
 // checkSelection refuses to choose rows of a model by a time that it does not have.
-func (s *Backfills) checkSelection(e batch.Export, by batch.Selection) error {
+func (s *Backfills) checkSelection(e batch.Export, by batch.Clock) error {
 	if by != batch.ByTimestamp {
 		return nil
 	}
 	if m, ok := s.Models.Model(e.Model); ok && m.Occurred == "" {
 		return invalid("by", codeInvalid, "Rows of the model '%s' have no time of their own: they can only be backfilled by 'inserted_at'.", e.Model)
+	}
+	return nil
+}
+
+// checkStart refuses a backfill from the beginning of time of a query that asks where its interval starts.
+func (s *Backfills) checkStart(e batch.Export, d BackfillDraft) error {
+	if d.Start != nil || !e.Selection.Custom() {
+		return nil
+	}
+	selected, err := s.Models.Select(e)
+	if err != nil {
+		return refusalOf(err)
+	}
+	if selected.NeedsStart() {
+		return invalid("start_at", codeInvalid, "The query uses {data_interval_start}: a backfill of it needs a 'start_at'")
 	}
 	return nil
 }
@@ -221,7 +239,7 @@ func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill)
 		return batch.Backfill{}, err
 	}
 	if err := s.Workflows.StartBackfill(ctx, b); err != nil {
-		s.Log.Warn("The backfill's workflow is not started; the reconciler will start it.",
+		logOf(ctx, s.Log).Warn("The backfill's workflow is not started; the reconciler will start it.",
 			zap.Stringer("backfill_id", b.ID), zap.Error(err))
 	}
 	return b, nil
@@ -297,7 +315,7 @@ func (s *Backfills) cancel(ctx context.Context, id uuid.UUID) (batch.Backfill, e
 		return b, missing(err, "Not found.")
 	}
 	if err := s.Workflows.CancelBackfill(ctx, b); err != nil {
-		s.Log.Warn("A cancelled backfill's workflow could not be told; it will find out before its next run.",
+		logOf(ctx, s.Log).Warn("A cancelled backfill's workflow could not be told; it will find out before its next run.",
 			zap.Stringer("backfill_id", b.ID), zap.Error(err))
 	}
 	return b, s.Runs.cancelAll(ctx, b.ExportID, &b.ID)

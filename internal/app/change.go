@@ -1,8 +1,11 @@
 package app
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +34,7 @@ type Change struct {
 	Timezone    Sent[string] // empty = UTC
 	OffsetDay   Sent[*int]
 	OffsetHour  Sent[*int]
+	Selection   SelectionChange
 	StartAt     Sent[*time.Time]
 	EndAt       Sent[*time.Time]
 	Paused      Sent[bool]
@@ -89,6 +93,9 @@ func (s *Exports) Update(
 			if e.Revision != before.Revision {
 				return errMoved
 			}
+			if unchanged(before, after) {
+				return batch.ErrUnchanged
+			}
 			*e = after
 			return nil
 		})
@@ -97,6 +104,22 @@ func (s *Exports) Update(
 		}
 	}
 	return batch.Export{}, &Problem{Kind: Conflict, Code: "conflict", Detail: "The batch export is being changed by others. Please try again."}
+}
+
+// unchanged says whether a change leaves an export as it is, so that whoever sends what is there already, secrets too,
+// learns it from the ETag, and makes no revision.
+func unchanged(before, after batch.Export) bool {
+	// Stored settings are what JSON made of them, new ones have the types of their plugin: both are the same JSON.
+	old, err := json.Marshal(before.Destination.Config)
+	if err != nil {
+		return false
+	}
+	settings, err := json.Marshal(after.Destination.Config)
+	if err != nil || !bytes.Equal(old, settings) {
+		return false
+	}
+	before.LastModifiedBy, before.Destination.Config, after.Destination.Config = after.LastModifiedBy, nil, nil
+	return reflect.DeepEqual(before, after)
 }
 
 // apply changes e. The first problem is returned, in the order of exportOf.
@@ -112,6 +135,11 @@ func (s *Exports) apply(e *batch.Export, c Change) error {
 	if c.Destination.Is {
 		var err error
 		if e.Destination, err = s.changedDestination(e.Destination, c.Destination.Value, c.Replace); err != nil {
+			return err
+		}
+	}
+	if c.Selection.any() {
+		if err := s.setSelection(e, c.Selection); err != nil {
 			return err
 		}
 	}

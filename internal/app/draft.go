@@ -29,6 +29,9 @@ func (s *Exports) exportOf(d Draft) (batch.Export, error) {
 	if err := setCalendar(&e, d.Interval); err != nil {
 		return e, err
 	}
+	if err := s.setSelection(&e, d.Selection); err != nil {
+		return e, err
+	}
 	if err := s.checkModel(e); err != nil {
 		return e, err
 	}
@@ -43,6 +46,9 @@ func (s *Exports) exportOf(d Draft) (batch.Export, error) {
 
 // checkModel refuses a model that the server does not have, or that the destination cannot take.
 func (s *Exports) checkModel(e batch.Export) error {
+	if e.Selection.Custom() {
+		return nil // its query names the model, and the columns
+	}
 	m, ok := s.Models.Model(e.Model)
 	if !ok {
 		return invalid("model", codeInvalid, "The model '%s' is not available on this server.", e.Model)

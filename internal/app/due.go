@@ -12,8 +12,12 @@ import (
 	"tranche/batch"
 )
 
-// duePerSpan is how many due intervals of a span one pass looks at.
-const duePerSpan = 500
+const (
+	// duePerSpan is how many due intervals of a span one pass looks at.
+	duePerSpan = 500
+	// mostDisplaced is how often an interval is started again whose run had to make room for one of another length.
+	mostDisplaced = 3
+)
 
 // dueIntervals starts intervals that the schedule should have begun and that nobody sees to: a local time that a clock
 // change removes, an id that somebody used before, a schedule that was changed between an interval's end and its jittered
@@ -118,7 +122,7 @@ func (d duty) seenTo(i batch.Interval) seeing {
 	if covered(i, d.delivered) {
 		return settled
 	}
-	seen := nobody
+	seen, displaced := nobody, 0
 	for _, r := range d.runs[i.End.Unix()] {
 		switch {
 		case !r.Interval.Equal(i):
@@ -126,6 +130,8 @@ func (d duty) seenTo(i batch.Interval) seeing {
 			return owned
 		case r.Status == batch.RunCancelled, r.Status == batch.RunTerminated:
 			seen = settled // somebody wanted it so
+		case r.BackfillID == nil && r.ErrorCode == batch.CodeSuperseded && displaced < mostDisplaced:
+			displaced++ // a run of another length was about to deliver it, and did not
 		case r.BackfillID == nil:
 			seen = settled // the schedule had its run, and it failed
 		}

@@ -46,6 +46,9 @@ type Exports struct {
 	Store     ExportStore
 	Schedules Schedules
 	Models    query.Catalog
+	// Source and Rows are asked for previews; nil = this process has no source.
+	Source    Counter
+	Rows      Sampler
 	Plugins   *destinations.Registry
 	Runs      *Runs
 	Backfills *Backfills
@@ -65,6 +68,7 @@ type Draft struct {
 	Timezone    string // empty = UTC
 	OffsetDay   *int
 	OffsetHour  *int
+	Selection   SelectionChange
 	StartAt     *time.Time
 	EndAt       *time.Time
 	Paused      bool
@@ -166,7 +170,7 @@ func (s *Exports) Delete(ctx context.Context, teamID, userID int64, id uuid.UUID
 		return missing(err, "Not found.")
 	}
 	if err := s.Schedules.Remove(ctx, e.ID); err != nil {
-		s.Log.Warn("The schedule of a deleted export is still there; the reconciler will remove it.",
+		logOf(ctx, s.Log).Warn("The schedule of a deleted export is still there; the reconciler will remove it.",
 			zap.Stringer("batch_export_id", e.ID), zap.Error(err))
 	} else if err := s.Store.MarkScheduled(ctx, e.ID, e.Revision); err != nil {
 		return err
@@ -197,7 +201,7 @@ func (s *Exports) schedule(ctx context.Context, e batch.Export) {
 	for range putTries {
 		newer, err := s.project(ctx, e)
 		if err != nil {
-			s.Log.Warn("The schedule is not up to date; the reconciler will put it.",
+			logOf(ctx, s.Log).Warn("The schedule is not up to date; the reconciler will put it.",
 				zap.Stringer("batch_export_id", e.ID), zap.Error(err))
 		}
 		if err != nil || newer == nil {

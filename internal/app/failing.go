@@ -11,16 +11,16 @@ import (
 
 // PauseFailing pauses the export when too many of its newest runs failed, and cancels its open backfills: what fails again
 // and again needs somebody to act. Only runs of the definition as it is now count: a change of it, or unpausing, is
-// somebody's having acted.
-func (s *Exports) PauseFailing(ctx context.Context, exportID uuid.UUID) error {
+// somebody's having acted. It says whether it paused the export.
+func (s *Exports) PauseFailing(ctx context.Context, exportID uuid.UUID) (paused bool, err error) {
 	e, err := s.Store.ExportByID(ctx, exportID)
 	if err != nil || e.Deleted {
-		return err
+		return false, err
 	}
 	window, limit := e.Frequency.FailureWindow(), e.Frequency.FailureLimit()
 	latest, err := s.Runs.Latest(ctx, []uuid.UUID{e.ID}, window)
 	if err != nil {
-		return err
+		return false, err
 	}
 	failed := 0
 	for _, r := range latest[e.ID] {
@@ -29,9 +29,9 @@ func (s *Exports) PauseFailing(ctx context.Context, exportID uuid.UUID) error {
 		}
 	}
 	if failed < limit {
-		return nil
+		return false, nil
 	}
-	seen, paused := e.Revision, false
+	seen := e.Revision
 	ctx = batch.WithAct(ctx, batch.Act{
 		Actor: batch.Actor{Kind: batch.ActorSystem}, Action: batch.ActExportAutoPaused,
 		Note: fmt.Sprintf("%d of the last %d runs failed.", failed, window),
@@ -44,7 +44,7 @@ func (s *Exports) PauseFailing(ctx context.Context, exportID uuid.UUID) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if paused {
 		s.say(e, batch.LogWarning, fmt.Sprintf("Paused because %d of the last %d runs failed. Unpause the batch export when the cause is mended.", failed, window))
@@ -53,7 +53,7 @@ func (s *Exports) PauseFailing(ctx context.Context, exportID uuid.UUID) error {
 	if cancelled > 0 {
 		s.say(e, batch.LogWarning, fmt.Sprintf("Cancelled %d backfills because %d of the last %d runs failed.", cancelled, failed, window))
 	}
-	return err
+	return paused, err
 }
 
 // say writes a line to the export's log.

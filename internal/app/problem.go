@@ -43,6 +43,7 @@ const (
 	codeBlank    = "blank"
 	codeMin      = "min_value"
 	codeMax      = "max_value"
+	codeLong     = "max_length"
 	codeNotFound = "not_found"
 
 	codeDuplicateBackfill = "duplicate_backfill"

@@ -97,6 +97,12 @@ const (
 	RepairMissedInterval   Repair = "interval_missed"   // it was due before the catch-up window
 )
 
+// RepairKinds are all kinds.
+var RepairKinds = []Repair{
+	RepairMissingSchedule, RepairStaleSchedule, RepairDriftedSchedule, RepairOrphanedSchedule, RepairPause, RepairBackfill,
+	RepairEndedBackfill, RepairEndedRun, RepairInterval, RepairMissedInterval,
+}
+
 // RepairMetrics counts repairs.
 type RepairMetrics interface {
 	Repaired(kind string)

@@ -92,6 +92,19 @@ func (w *world) run(t *testing.T, i batch.Interval, status batch.RunStatus, back
 	return r
 }
 
+// displaced puts runs of the schedule into the database that others have fenced.
+func (w *world) displaced(t *testing.T, i batch.Interval, times int) {
+	t.Helper()
+	for range times {
+		r := w.run(t, i, batch.RunRunning, false)
+		_, err := w.UpdateRun(t.Context(), r.ID, func(r *batch.Run) error {
+			r.Status, r.ErrorCode = batch.RunFailed, batch.CodeSuperseded
+			return nil
+		})
+		require.NoError(t, err)
+	}
+}
+
 // deliver puts a delivery of the interval into the database.
 func (w *world) deliver(t *testing.T, i batch.Interval) {
 	t.Helper()
@@ -134,12 +147,16 @@ func TestADueIntervalIsStartedUnlessSomebodySeesToIt(t *testing.T) {
 			t.Helper()
 			w.temporal.runs[w.run(t, i, batch.RunRunning, true).ID] = app.ExecutionRunning
 		}, false, true, ""},
-		"a user cancelled it":                {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunCancelled, true) }, false, false, ""},
-		"somebody terminated it":             {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunTerminated, false) }, false, false, ""},
-		"the schedule's run failed":          {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunFailed, false) }, false, false, ""},
-		"a backfill's run failed":            {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunFailed, true) }, true, true, ""},
-		"a backfill's run timed out":         {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunTimedOut, true) }, true, true, ""},
-		"a run of another length has its id": {func(t *testing.T, w *world) { t.Helper(); w.run(t, halves[1], batch.RunFailed, false) }, true, true, ""},
+		"a user cancelled it":       {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunCancelled, true) }, false, false, ""},
+		"somebody terminated it":    {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunTerminated, false) }, false, false, ""},
+		"the schedule's run failed": {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunFailed, false) }, false, false, ""},
+		"the schedule's run made room for one of another length, which ended without delivering it": {
+			func(t *testing.T, w *world) { t.Helper(); w.displaced(t, i, 1) }, true, true, "",
+		},
+		"it had to make room again and again": {func(t *testing.T, w *world) { t.Helper(); w.displaced(t, i, 4) }, false, false, ""},
+		"a backfill's run failed":             {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunFailed, true) }, true, true, ""},
+		"a backfill's run timed out":          {func(t *testing.T, w *world) { t.Helper(); w.run(t, i, batch.RunTimedOut, true) }, true, true, ""},
+		"a run of another length has its id":  {func(t *testing.T, w *world) { t.Helper(); w.run(t, halves[1], batch.RunFailed, false) }, true, true, ""},
 		"it runs in Temporal and has no row yet": {
 			func(_ *testing.T, w *world) { w.temporal.intervals[i.End.Unix()] = app.ExecutionRunning }, false, true, "",
 		},

@@ -80,7 +80,7 @@ func (s *Runs) cancel(ctx context.Context, id uuid.UUID) (batch.Run, error) {
 		Message: "Batch export for range " + r.Interval.String() + " was cancelled by a request.",
 	})
 	if err := s.Workflows.CancelRun(ctx, r); err != nil {
-		s.Log.Warn("A cancelled run's workflow could not be told; it will find out before it commits.",
+		logOf(ctx, s.Log).Warn("A cancelled run's workflow could not be told; it will find out before it commits.",
 			zap.Stringer("run_id", r.ID), zap.Error(err))
 	}
 	return r, nil

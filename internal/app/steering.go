@@ -45,7 +45,7 @@ func (s *Backfills) steer(ctx context.Context, teamID int64, exportID, id uuid.U
 		return b, missing(err, "Not found.")
 	}
 	if err := s.Workflows.SteerBackfill(ctx, b); err != nil {
-		s.Log.Warn("The workflow of a backfill could not be told to "+verb+"; the reconciler will tell it.",
+		logOf(ctx, s.Log).Warn("The workflow of a backfill could not be told to "+verb+"; the reconciler will tell it.",
 			zap.Stringer("backfill_id", b.ID), zap.Error(err))
 	}
 	return b, nil

@@ -14,6 +14,7 @@ import (
 
 	"tranche/batch"
 	"tranche/destinations"
+	"tranche/query"
 )
 
 // stepTimeout bounds one step of a connection test, connecting included. It is shorter than the time for a request.
@@ -90,7 +91,7 @@ func (s *Exports) test(ctx context.Context, e batch.Export, n int) (StepResult, 
 	if ctx.Err() != nil { // nobody waits for the answer, or the time for the request is over
 		return StepResult{}, ctx.Err()
 	}
-	result.Status, result.Message = s.verdict(err, limited.Err() != nil)
+	result.Status, result.Message = s.verdict(ctx, err, limited.Err() != nil)
 	result.Message = scrub(result.Message, plugin.Secrets(e.Destination.Config))
 	return result, nil
 }
@@ -105,14 +106,17 @@ func (s *Exports) runStep(ctx context.Context, plugin destinations.Plugin, e bat
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	model, _ := s.Models.Model(e.Model) // the steps that need it do without
+	var model query.Model // without a name, the steps that need it do without
+	if selected, err := s.Models.Select(e); err == nil {
+		model = selected.Delivered()
+	}
 	destination, err := plugin.OpenFor(ctx, destinations.Owner{TeamID: e.TeamID, ExportID: e.ID, Model: model}, e.Destination.Config)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err := destination.Close(); err != nil {
-			s.Log.Warn("A destination did not close cleanly after a test.", zap.Error(err))
+			logOf(ctx, s.Log).Warn("A destination did not close cleanly after a test.", zap.Error(err))
 		}
 	}()
 	checks := destination.Checks()
@@ -124,7 +128,7 @@ func (s *Exports) runStep(ctx context.Context, plugin destinations.Plugin, e bat
 }
 
 // verdict says how a step that did not pass ended. What nobody classified is for operators.
-func (s *Exports) verdict(err error, late bool) (StepStatus, string) {
+func (s *Exports) verdict(ctx context.Context, err error, late bool) (StepStatus, string) {
 	if skipped, ok := errors.AsType[*destinations.SkippedError](err); ok {
 		return StepSkipped, skipped.Reason
 	}
@@ -140,7 +144,7 @@ func (s *Exports) verdict(err error, late bool) (StepStatus, string) {
 	if known, ok := errors.AsType[*batch.Error](err); ok {
 		return StepFailed, sentence(known.Message)
 	}
-	s.Log.Warn("A test step failed for a reason that nobody classified.", zap.Error(err))
+	logOf(ctx, s.Log).Warn("A test step failed for a reason that nobody classified.", zap.Error(err))
 	return StepFailed, "The test step failed with an unknown error: " + batch.InternalMessage + "."
 }
 

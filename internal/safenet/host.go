@@ -55,6 +55,23 @@ func (g Guard) Check(ctx context.Context, host string) error {
 	if forbidden && len(g.Allow) == 0 {
 		return ErrForbidden // without a look-up, which our network would see
 	}
+	addrs, err := g.resolve(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, addr := range addrs {
+		if forbidden && !g.allows(addr) {
+			return ErrForbidden
+		}
+		if err := g.checkAddr(addr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resolve returns the addresses of a name; none is ErrForbidden.
+func (g Guard) resolve(ctx context.Context, name string) ([]netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	lookup := g.Lookup
@@ -65,15 +82,37 @@ func (g Guard) Check(ctx context.Context, host string) error {
 	}
 	addrs, err := lookup(ctx, name)
 	if err != nil || len(addrs) == 0 {
+		return nil, ErrForbidden
+	}
+	return addrs, nil
+}
+
+// CheckAllowed says whether the host is in the networks of ours that are allowed, with all of its addresses: nil, ErrShape
+// or ErrForbidden.
+func (g Guard) CheckAllowed(ctx context.Context, host string) error {
+	name, err := Normalize(host)
+	if err != nil {
+		return err
+	}
+	addrs := []netip.Addr{}
+	if addr, err := netip.ParseAddr(name); err == nil {
+		addrs = append(addrs, addr)
+	} else if len(g.Allow) == 0 {
+		return ErrForbidden
+	} else if addrs, err = g.resolve(ctx, name); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(addrs, func(addr netip.Addr) bool { return !g.allows(addr) }) {
 		return ErrForbidden
 	}
-	for _, addr := range addrs {
-		if forbidden && !g.allows(addr) {
-			return ErrForbidden
-		}
-		if err := g.checkAddr(addr); err != nil {
-			return err
-		}
+	return nil
+}
+
+// ControlAllowed is Control for what may only go to the networks of ours that are allowed.
+func (g Guard) ControlAllowed(_, address string, _ syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil || !g.allows(to.Addr()) {
+		return fmt.Errorf("dial %s: %w", address, ErrForbidden)
 	}
 	return nil
 }

@@ -8,9 +8,8 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"tranche/api"
+	"tranche/batch"
 	"tranche/internal/telemetry"
 )
 
@@ -23,7 +22,8 @@ type APIOptions struct {
 	TrustedProxies []netip.Prefix
 	// RateLimit is for each key; zero = none.
 	RateLimit api.RateLimit
-	Registry  *prometheus.Registry
+	// Freshness is the objective of every export; zero = batch.DefaultFreshness.
+	Freshness batch.Freshness
 }
 
 // API wires the API.
@@ -33,15 +33,15 @@ func (p Parts) API(o APIOptions) (*api.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := o.Registry.Register(telemetry.NewLagCollector(p.DB, time.Now)); err != nil {
+	if err := p.register(apiCollectors(p.DB, uses.Workflows, o.Freshness)...); err != nil {
 		return nil, err
 	}
 	return &api.Server{
-		Exports: uses.Exports, Runs: uses.Runs, Backfills: uses.Backfills, Coverage: uses.Coverage, Logs: uses.Logs, Audit: uses.Audit, Keys: p.DB, Answers: p.DB,
+		Exports: uses.Exports, Runs: uses.Runs, Backfills: uses.Backfills, Coverage: uses.Coverage, Logs: uses.Logs, Audit: uses.Audit, Notifications: uses.Notifications, Keys: p.DB, Answers: p.DB,
 		Ready: func(ctx context.Context) error {
 			return errors.Join(outage("database", p.DB.Ping(ctx)), outage("temporal", uses.Workflows.Healthy(ctx)))
 		},
-		Scrape: telemetry.Handler(o.Registry), Metrics: p.Metrics, Log: p.Log, Now: time.Now,
+		Scrape: telemetry.Handler(p.Registry), Metrics: p.Metrics, Tracing: p.Tracing, Log: p.Log, Now: time.Now,
 		CursorKey: cursorKey, TemporalUI: o.TemporalUI, TrustedProxies: o.TrustedProxies, RateLimit: o.RateLimit,
 	}, nil
 }

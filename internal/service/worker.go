@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/interceptor"
@@ -14,6 +15,7 @@ import (
 	"tranche/activities"
 	"tranche/batch"
 	"tranche/internal/app"
+	"tranche/internal/telemetry"
 	"tranche/sources"
 	"tranche/workflows"
 )
@@ -24,6 +26,10 @@ type WorkerOptions struct {
 	Limits activities.Limits
 	// Slots is how many activities run at once for scheduled runs, BackfillSlots for backfills.
 	Slots, BackfillSlots int
+	// Queues are the task queues that it serves; none = all.
+	Queues []string
+	// Version makes the worker one of a deployment with several versions; its zero value = any worker may do any work.
+	Version Version
 	// Memory is how many bytes the splits that are staged at once may hold; 0 = activities.DefaultMemory.
 	Memory int64
 	// Concurrency limits how many runs work at once, on all workers together.
@@ -61,30 +67,39 @@ type Worker struct {
 func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	flows := p.flows()
 	acts := &activities.Activities{
-		Store: p.store(), Source: o.Source, Models: p.Models, Lookback: p.Lookback, Plugins: p.Plugins, Executions: flows, Failing: p.UseCases(Quotas{}).Exports, Logs: p.RunLog, Metrics: p.Metrics,
+		Store: p.store(), Source: o.Source, Models: p.Models, Lookback: p.Lookback, Plugins: p.Plugins, Executions: flows, Failing: p.UseCases(Quotas{}).Exports, Notifier: p.notifier(), Logs: p.RunLog, Metrics: p.Metrics,
 		Log: p.Log, Limits: o.Limits, Concurrency: o.Concurrency, Now: time.Now,
 		Memory: activities.NewMemory(cmp.Or(o.Memory, activities.DefaultMemory)),
 	}
+	if err := p.register(workerCollectors(acts.Memory)...); err != nil {
+		return nil, err
+	}
+	p.expect()
 	if o.Adjust != nil {
 		o.Adjust(acts)
 	}
 	w := &Worker{done: make(chan struct{})}
-	for queue, slots := range map[string]int{workflows.QueueExports: o.Slots, workflows.QueueBackfills: o.BackfillSlots} {
-		sdk := worker.New(p.Temporal, queue, worker.Options{
-			MaxConcurrentActivityExecutionSize: slots,
+	for _, q := range o.queues() {
+		sdk := worker.New(p.Temporal, q.name, worker.Options{
+			MaxConcurrentActivityExecutionSize: q.slots,
 			MaxHeartbeatThrottleInterval:       heartbeatThrottle,
 			DefaultHeartbeatThrottleInterval:   heartbeatThrottle,
 			WorkerStopTimeout:                  drain,
 			Interceptors:                       o.Interceptors,
+			DeploymentOptions:                  o.Version.deployment(),
 		})
-		sdk.RegisterWorkflow(workflows.ExportInterval)
+		sdk.RegisterWorkflowWithOptions(workflows.ExportInterval, o.Version.ofRuns())
 		sdk.RegisterWorkflow(workflows.Backfill)
 		sdk.RegisterActivity(acts)
 		if err := sdk.Start(); err != nil {
 			w.stopWorkers()
-			return nil, fmt.Errorf("start worker of %s: %w", queue, err)
+			return nil, fmt.Errorf("start worker of %s: %w", q.name, err)
 		}
 		w.workers = append(w.workers, sdk)
+	}
+	if err := w.startNotifications(p, o); err != nil {
+		w.stopWorkers()
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
@@ -95,13 +110,46 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 		},
 		sweeper:   &activities.Sweeper{Activities: acts, Store: p.store(), Grace: o.Grace},
 		recounter: &activities.Recounter{Activities: acts, Store: p.store(), After: o.RecountAfter},
-		store:     p.store(), retention: o.LogRetention, auditRetention: o.AuditRetention, every: o.HousekeepEvery, log: p.Log,
+		watch:     &app.Watch{Store: p.store(), Notifier: p.notifier(), Now: time.Now, Grace: o.Grace},
+		store:     p.store(), retention: o.LogRetention, auditRetention: o.AuditRetention, every: o.HousekeepEvery, log: p.Log, metrics: p.Metrics,
 	}
 	go func() {
 		defer close(w.done)
 		keeper.run(ctx)
 	}()
 	return w, nil
+}
+
+// noticeSlots is how many notifications are sent at once: they wait for receivers, and cost nothing else.
+const noticeSlots = 20
+
+// startNotifications starts the worker of the queue that other work does not share.
+func (w *Worker) startNotifications(p Parts, o WorkerOptions) error {
+	sdk := worker.New(p.Temporal, workflows.QueueNotifications, worker.Options{
+		MaxConcurrentActivityExecutionSize: noticeSlots, WorkerStopTimeout: drain, Interceptors: o.Interceptors,
+	})
+	sdk.RegisterWorkflow(workflows.Notify)
+	sdk.RegisterActivity(&activities.Notices{Store: p.store(), Sender: p.sender(), Metrics: p.Metrics, Log: p.Log})
+	if err := sdk.Start(); err != nil {
+		return fmt.Errorf("start worker of %s: %w", workflows.QueueNotifications, err)
+	}
+	w.workers = append(w.workers, sdk)
+	return nil
+}
+
+// A queue is a task queue, and how many of its activities run at once.
+type queue struct {
+	name  string
+	slots int
+}
+
+// queues are those that the worker serves.
+func (o WorkerOptions) queues() []queue {
+	all := []queue{{workflows.QueueExports, o.Slots}, {workflows.QueueBackfills, o.BackfillSlots}}
+	if len(o.Queues) == 0 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(q queue) bool { return !slices.Contains(o.Queues, q.name) })
 }
 
 // Stop lets activities finish for a few seconds, cancels the others and waits.
@@ -129,16 +177,19 @@ type housekeeper struct {
 	reconciler *app.Reconciler
 	sweeper    *activities.Sweeper
 	recounter  *activities.Recounter
+	watch      *app.Watch
 	store      interface {
 		DeleteLogs(ctx context.Context, before time.Time, limit int) (int64, error)
 		DeleteAnswers(ctx context.Context, before time.Time, limit int) (int64, error)
 		DeleteAudit(ctx context.Context, before time.Time, limit int) (int64, error)
+		DeleteNotifications(ctx context.Context, before time.Time, limit int) (int64, error)
 		DeletePermits(ctx context.Context, ago time.Duration, limit int) (int64, error)
 	}
 	retention      time.Duration
 	auditRetention time.Duration
 	every          time.Duration
 	log            *zap.Logger
+	metrics        *telemetry.Metrics
 }
 
 // Bounds of one pass, and of one deletion of old log lines and answers.
@@ -147,14 +198,18 @@ const (
 	logsPerSweep    = 10_000
 	answersPerSweep = 10_000
 	permitsPerSweep = 10_000
+	noticesPerSweep = 10_000
 	auditPerSweep   = 10_000
 	// permitsKept is how long permits that expired are kept: a run that was only frozen may still renew its own.
 	permitsKept = time.Hour
+	// noticesKept is how long notifications are kept at least: as long as they are tried, and a day to look at them.
+	noticesKept = batch.NotifyFor + 24*time.Hour
 )
 
 func (h housekeeper) run(ctx context.Context) {
 	ticker := time.NewTicker(h.every)
 	defer ticker.Stop()
+	h.metrics.HouseKept(time.Now())
 	for {
 		h.pass(ctx)
 		select {
@@ -169,15 +224,18 @@ func (h housekeeper) pass(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
 	_, err := h.reconciler.Reconcile(ctx)
-	err = errors.Join(err, h.sweeper.Sweep(ctx), h.recounter.Recount(ctx))
+	err = errors.Join(err, h.sweeper.Sweep(ctx), h.recounter.Recount(ctx), h.watch.Pass(ctx))
 	_, logsErr := h.store.DeleteLogs(ctx, time.Now().Add(-h.retention), logsPerSweep)
 	_, answersErr := h.store.DeleteAnswers(ctx, time.Now(), answersPerSweep)
 	_, permitsErr := h.store.DeletePermits(ctx, permitsKept, permitsPerSweep)
+	_, noticesErr := h.store.DeleteNotifications(ctx, time.Now().Add(-max(h.retention, noticesKept)), noticesPerSweep)
 	var auditErr error
 	if h.auditRetention > 0 {
 		_, auditErr = h.store.DeleteAudit(ctx, time.Now().Add(-h.auditRetention), auditPerSweep)
 	}
-	if err = errors.Join(err, logsErr, answersErr, permitsErr, auditErr); err != nil && ctx.Err() == nil {
+	if err = errors.Join(err, logsErr, answersErr, permitsErr, noticesErr, auditErr); err == nil {
+		h.metrics.HouseKept(time.Now())
+	} else if !errors.Is(ctx.Err(), context.Canceled) {
 		h.log.Warn("Housekeeping could not do all of its work; the next pass tries again.", zap.Error(err))
 	}
 }

@@ -124,6 +124,9 @@ func (s *Source) Earliest(ctx context.Context, q query.Query) (time.Time, bool, 
 	return time.UnixMicro(at[0]).UTC(), true, nil
 }
 
+// Kind names the source in metrics and traces.
+func (s *Source) Kind() string { return "clickhouse" }
+
 // Close releases the connections.
 func (s *Source) Close() error {
 	s.client.close()

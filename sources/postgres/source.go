@@ -121,6 +121,9 @@ func (s *Source) Earliest(ctx context.Context, q query.Query) (time.Time, bool, 
 	return at[0].UTC(), true, nil
 }
 
+// Kind names the source in metrics and traces.
+func (s *Source) Kind() string { return "postgres" }
+
 // Close has nothing to do: connections end with their calls.
 func (s *Source) Close() error { return nil }
 

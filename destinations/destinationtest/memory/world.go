@@ -28,6 +28,7 @@ type World struct {
 	mu         sync.Mutex
 	groups     map[string]*group
 	visible    map[string]Object
+	displaced  map[string]map[string]bool // groups whose object under a key was replaced by another group's
 	states     int
 	violations []string
 }
@@ -70,7 +71,7 @@ var (
 
 // NewWorld returns an empty World.
 func NewWorld() *World {
-	return &World{groups: map[string]*group{}, visible: map[string]Object{}}
+	return &World{groups: map[string]*group{}, visible: map[string]Object{}, displaced: map[string]map[string]bool{}}
 }
 
 // ServeHTTP does one Op. 410 is ErrAborted, 404 ErrAbsent, 503 what Before or After returned.
@@ -152,6 +153,9 @@ func (w *World) apply(op Op) (Reply, error) {
 		w.show(op.Key, Object{Group: op.Group, Body: op.Body})
 	case "trash":
 		if o, ok := w.visible[op.Key]; ok && (op.Of == "" || op.Of == o.Group) {
+			if o.Group != op.Group {
+				w.displace(op.Key, o.Group)
+			}
 			delete(w.visible, op.Key)
 			w.look()
 		}
@@ -196,9 +200,24 @@ func (g *group) replace(own string) {
 	}
 }
 
+// show makes an object visible. Nothing of a group may come back once another group has taken its place.
 func (w *World) show(key string, o Object) {
+	if w.displaced[key][o.Group] {
+		w.violations = append(w.violations, fmt.Sprintf("state %d: %s published %s again, which another run had replaced", w.states, o.Group, key))
+	}
+	if before, ok := w.visible[key]; ok && before.Group != o.Group {
+		w.displace(key, before.Group)
+	}
 	w.visible[key] = o
 	w.look()
+}
+
+// displace remembers that a group's object under a key is gone.
+func (w *World) displace(key, group string) {
+	if w.displaced[key] == nil {
+		w.displaced[key] = map[string]bool{}
+	}
+	w.displaced[key][group] = true
 }
 
 // look is a reader: it trusts manifests. Whenever one is visible, all that it lists must be, by the same group.
@@ -245,7 +264,8 @@ func (w *World) Staged() []string {
 	return names
 }
 
-// Violations lists the visible states in which a reader saw a part of something; States is how many there were.
+// Violations lists the visible states in which a reader saw a part of something, or something that was replaced before;
+// States is how many there were.
 func (w *World) Violations() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

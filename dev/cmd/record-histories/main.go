@@ -1,6 +1,7 @@
 // Command record-histories runs each way that a workflow can go on the embedded stack, and writes the histories into
 // workflows/testdata, where a test replays them against the code as it is then. Run it from released code only: a
-// history that a branch recorded proves nothing about the branch.
+// history that a branch recorded proves nothing about the branch. With names of scenes it plays only those, so that what is
+// recorded already stays as it is.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -35,13 +37,13 @@ const recordTimeout = 10 * time.Minute
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: record-histories DIR")
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: record-histories DIR [SCENE…]")
 		os.Exit(2)
 	}
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
-	if err := run(ctx, os.Args[1]); err != nil {
+	if err := run(ctx, os.Args[1], os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, "record-histories:", err)
 		os.Exit(1)
 	}
@@ -49,6 +51,10 @@ func main() {
 
 // places are how many runs of a backfill work at once; a schedule would have one more.
 const places = 3
+
+// settle is how long after the end of an interval of minutes its late rows may land: any minute that was the last one when a
+// scene began has time left.
+const settle = 75 * time.Second
 
 // A recorder is the stack on which scenes are played.
 type recorder struct {
@@ -63,7 +69,7 @@ type recorder struct {
 	rows  int
 }
 
-func run(ctx context.Context, into string) (err error) {
+func run(ctx context.Context, into string, wanted []string) (err error) {
 	dir, err := os.MkdirTemp("", "record-")
 	if err != nil {
 		return err
@@ -87,9 +93,11 @@ func run(ctx context.Context, into string) (err error) {
 		return err
 	}
 	limits := activities.Embedded()
+	limits.SettleSubHourly = settle
 	r.stack, err = stack.Start(ctx, stack.Options{
 		DataDir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", UIListen: "127.0.0.1:0", APIKey: "key-of-the-recorder",
 		Load: []string{file}, Log: log, Limits: &limits, Concurrency: batch.Concurrency{PerExport: places + 1},
+		CatchUp: 10 * 365 * 24 * time.Hour, // the events are of the past
 		Plugins: func(string) []destinations.Plugin {
 			return []destinations.Plugin{memory.Plugin(memory.Client{URL: server.URL, Worker: "recorder"})}
 		},
@@ -102,7 +110,10 @@ func run(ctx context.Context, into string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.stack.Stop()) }()
-	for _, s := range scenes {
+	for _, s := range slices.Concat(scenes, steeredScenes) {
+		if len(wanted) > 0 && !slices.Contains(wanted, s.name) {
+			continue
+		}
 		r.fault = nil
 		if err := s.play(ctx, r); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)

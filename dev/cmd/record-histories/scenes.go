@@ -63,6 +63,15 @@ var scenes = []scene{
 	{"a reset in the middle", func(ctx context.Context, r *recorder) error { return r.playReset(ctx, "export-reset-midway", 3) }},
 	{"the schedule", playSchedule},
 	{"a run that has to wait", playWaiting},
+	{"a notification that is taken", func(ctx context.Context, r *recorder) error {
+		return r.playNotify(ctx, "notify-delivered", http.StatusOK)
+	}},
+	{"a notification that is taken the second time", func(ctx context.Context, r *recorder) error {
+		return r.playNotify(ctx, "notify-retried", http.StatusServiceUnavailable, http.StatusOK)
+	}},
+	{"a notification that is given up", func(ctx context.Context, r *recorder) error {
+		return r.playNotify(ctx, "notify-given-up", http.StatusGone)
+	}},
 	{"more than one page", func(ctx context.Context, r *recorder) error {
 		export, err := r.export(ctx, "every 5 minutes")
 		if err != nil {
@@ -121,15 +130,32 @@ func playTaken(ctx context.Context, r *recorder) error {
 	})
 }
 
-// playWaiting lets a run wait for others of its export, of which nobody else has heard.
+// playWaiting lets a run wait for others of its export.
 func playWaiting(ctx context.Context, r *recorder) error {
-	export, err := r.export(ctx, "hour")
+	e, release, err := r.crowded(ctx)
 	if err != nil {
 		return err
 	}
-	e, err := r.stack.DB().ExportByID(ctx, uuid.MustParse(export))
-	if err != nil {
+	if _, err := r.start(ctx, e.ID.String(), map[string]any{"start_at": r.at(0), "end_at": r.at(1)}); err != nil {
 		return err
+	}
+	if err := r.waits(ctx, e); err != nil {
+		return err
+	}
+	if err := release(); err != nil {
+		return err
+	}
+	return r.saveWhenOver(ctx, "export-waited", batch.WorkflowID(e.ID, r.first.Add(time.Hour)))
+}
+
+// crowded makes an export of which as many runs work as may, of which nobody else has heard, until they are released.
+func (r *recorder) crowded(ctx context.Context) (e batch.Export, release func() error, err error) {
+	export, err := r.export(ctx, "hour")
+	if err != nil {
+		return e, nil, err
+	}
+	if e, err = r.stack.DB().ExportByID(ctx, uuid.MustParse(export)); err != nil {
+		return e, nil, err
 	}
 	var others []uuid.UUID
 	for n := range places {
@@ -138,35 +164,22 @@ func playWaiting(ctx context.Context, r *recorder) error {
 			Interval: batch.Interval{Start: r.first, End: r.first.Add(time.Duration(n+10) * time.Hour)},
 		}
 		if _, _, err := r.stack.DB().BeginRun(ctx, other); err != nil {
-			return err
+			return e, nil, err
 		}
 		permit := batch.Permit{RunID: other.ID, ExportID: e.ID, TeamID: e.TeamID}
 		if err := r.stack.DB().AcquirePermit(ctx, permit, batch.Concurrency{}, time.Hour); err != nil {
-			return err
+			return e, nil, err
 		}
 		others = append(others, other.ID)
 	}
-	var made struct {
-		ID string `json:"backfill_id"`
-	}
-	bounds := map[string]any{"start_at": r.first.Format(time.RFC3339), "end_at": r.first.Add(time.Hour).Format(time.RFC3339)}
-	if err := r.stack.Call(ctx, http.MethodPost, "/"+export+"/backfills", bounds, &made); err != nil {
-		return err
-	}
-	if err := r.waits(ctx, e); err != nil {
-		return err
-	}
-	for _, other := range others {
-		if err := r.stack.DB().ReleasePermit(ctx, other); err != nil {
-			return err
+	return e, func() error {
+		for _, other := range others {
+			if err := r.stack.DB().ReleasePermit(ctx, other); err != nil {
+				return err
+			}
 		}
-	}
-	id := batch.WorkflowID(e.ID, r.first.Add(time.Hour))
-	run, err := r.await(ctx, id)
-	if err != nil {
-		return err
-	}
-	return r.save(ctx, "export-waited", id, run)
+		return nil
+	}, nil
 }
 
 // waits waits until a run of the export waits.
@@ -279,10 +292,13 @@ func (r *recorder) export(ctx context.Context, interval string) (string, error) 
 	var made struct{ ID string }
 	err := r.stack.Call(ctx, http.MethodPost, "", map[string]any{
 		"name": "recorded", "interval": interval,
-		"destination": map[string]any{"type": memory.Type, "config": map[string]any{"prefix": "out", "max_file_size_mb": 1}},
+		"destination": map[string]any{"type": memory.Type, "config": settings()},
 	}, &made)
 	return made.ID, err
 }
+
+// settings are those of the exports' destination.
+func settings() map[string]any { return map[string]any{"prefix": "out", "max_file_size_mb": 1} }
 
 // late loads more rows into the first hour.
 func (r *recorder) late(ctx context.Context) error {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -12,6 +13,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"tranche/batch"
 	"tranche/dev/stack"
@@ -95,6 +97,15 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if o.Log, err = telemetry.NewLogger(false, o.logLevel); err != nil {
 		return err
 	}
+	// The names that OpenTelemetry gives its settings, so that a laptop needs no others.
+	o.Tracing, err = telemetry.NewTracing(ctx, telemetry.TraceOptions{
+		Endpoint: cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")),
+		Ratio:    1, Process: "tranche-dev", Log: o.Log,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopTracing(o.Tracing)) }()
 	var d *demo
 	if o.demo {
 		if d, err = newDemo(); err != nil {
@@ -126,4 +137,11 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	case err := <-s.Failed():
 		return err
 	}
+}
+
+// stopTracing sends what waits.
+func stopTracing(t *telemetry.Tracing) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return t.Stop(ctx)
 }
