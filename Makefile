@@ -125,6 +125,10 @@ bench-export: ## Measure exports beside DuckDB's own COPY of the same rows: CPU 
 	mkdir -p .cache/bench
 	$(DEV) go run ./bench/export -dir $(CURDIR)/.cache/bench $(BENCH)
 
+.PHONY: bench-sources
+bench-sources: ## Measure the sources alone, to Parquet, and beside the raw answer of the server. BENCH_ROWS=10000000 for more rows.
+	$(DEV) go test -run '^$$' -bench . -benchtime 1x -timeout $(DEV_TEST_TIMEOUT) -v ./bench/sources
+
 .PHONY: bench-api
 bench-api: ## Measure the API on 10,000 exports and 1,000,000 runs in PostgreSQL; says which indexes it uses.
 	$(ROOT) go test -run '^$$' -bench '^BenchmarkLists$$' -benchtime 100x -timeout $(DEV_TEST_TIMEOUT) -v $(ARGS) ./api

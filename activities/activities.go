@@ -35,7 +35,9 @@ type Activities struct {
 	Memory *Memory
 	// Concurrency limits how many runs work at once.
 	Concurrency batch.Concurrency
-	Now         func() time.Time
+	// Lookback leaves out rows that happened longer before their interval; 0 = none.
+	Lookback time.Duration
+	Now      func() time.Time
 }
 
 // Store is what the activities need of the database.
@@ -71,6 +73,7 @@ type Store interface {
 	Delivery(ctx context.Context, exportID uuid.UUID, i batch.Interval) (*batch.Delivery, error)
 	// DeliveredWithin returns the bounds of the deliveries that overlap the range.
 	DeliveredWithin(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Interval, error)
+	DeliveredOtherwise(ctx context.Context, exportID uuid.UUID, within batch.Interval, by batch.Clock) (*batch.Interval, error)
 	// Visible returns every delivery that overlaps the interval and that a reader may see; Supersede ends that those of
 	// other lengths count, Forget removes one of which nothing is visible any more. FencedIntervals returns the other
 	// intervals of which FencedObjects knows files.
@@ -209,6 +212,14 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 		return delivery{}, query.Sendable(err)
 	}
 	d.query = a.Plugins.Rows(d.export, d.selection, d.run.Interval)
+	d.query.Lookback = a.Lookback
+	if d.run.BackfillID != nil {
+		b, err := a.Store.BackfillByID(ctx, *d.run.BackfillID)
+		if err != nil {
+			return delivery{}, err
+		}
+		d.query.By = query.TimeOf(b.By)
+	}
 	if !d.selection.Custom() {
 		d.query.Columns, err = d.plugin.Columns(d.export.Destination.Config, d.selection.Model)
 	}

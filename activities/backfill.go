@@ -95,7 +95,7 @@ func (a *Activities) explore(ctx context.Context, p *prospect, e batch.Export) e
 	if err != nil {
 		return query.Sendable(err)
 	}
-	earliest, any, err := a.source().Earliest(ctx, query.Query{TeamID: e.TeamID, Model: selection.Model.Name})
+	earliest, any, err := a.source().Earliest(ctx, query.Query{TeamID: e.TeamID, Model: selection.Model.Name, By: query.TimeOf(p.By)})
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,9 @@ func (a *Activities) explore(ctx context.Context, p *prospect, e batch.Export) e
 	}
 	counting, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
-	records, err := a.source().Count(counting, a.Plugins.Rows(e, selection, p.Range(p.calendar, p.now)))
+	rows := a.Plugins.Rows(e, selection, p.Range(p.calendar, p.now))
+	rows.By, rows.Lookback = query.TimeOf(p.By), a.Lookback
+	records, err := a.source().Count(counting, rows)
 	if errors.Is(counting.Err(), context.DeadlineExceeded) && ctx.Err() == nil {
 		return nil
 	}

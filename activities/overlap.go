@@ -6,22 +6,34 @@ import (
 
 	"tranche/batch"
 	"tranche/destinations"
+	"tranche/query"
 )
 
-// refuseOverlap is an error when time of the run's interval was delivered with intervals of another length, and nobody
-// asked for these to be replaced: two copies of the same rows would be visible.
+// refuseOverlap is an error when time of the run's interval was delivered with intervals of another length, or with rows that
+// were chosen by another time, and nobody asked for these to be replaced: two copies of the same rows would be visible.
 func (a *Activities) refuseOverlap(ctx context.Context, d delivery) error {
 	bounds, err := a.Store.DeliveredWithin(ctx, d.export.ID, d.run.Interval)
 	if err != nil {
 		return err
 	}
+	by := batch.ByIngestion
+	if d.query.By == query.ByEvent {
+		by = batch.ByTimestamp
+	}
+	mixed, err := a.Store.DeliveredOtherwise(ctx, d.export.ID, d.run.Interval, by)
+	if err != nil {
+		return err
+	}
 	_, others := batch.NewDelivered(bounds).Of(d.run.Interval)
-	if len(others) == 0 {
+	if len(others) == 0 && mixed == nil {
 		return nil
 	}
 	replaces, err := a.replaces(ctx, d.run)
 	if err != nil || replaces {
 		return err
+	}
+	if len(others) == 0 {
+		return batch.MixedSelections(*mixed, by)
 	}
 	return batch.Errorf(batch.CodeOverlap, nil,
 		"%s was delivered as an interval of its own, and would be delivered twice: a backfill with \"replace\" takes its place", others[0])

@@ -31,6 +31,7 @@ type caller struct {
 	organizationID int64
 	zone           *time.Location // the project's, for times without an offset
 	makes          uuid.UUID      // the id that what the request makes gets; zero = any new one
+	models         []string       // of the server
 }
 
 // touchEvery is how often the last use of a key is recorded at most.
@@ -57,7 +58,7 @@ func (s *Server) authenticate(c *gin.Context, scope auth.Scope) (caller, error) 
 		return caller{}, forbidden("You do not have permission to perform this action.")
 	}
 	s.sign(c, key)
-	return caller{userID: key.UserID, teamID: project.ID, organizationID: project.OrganizationID, zone: zoneOf(project)}, nil
+	return caller{userID: key.UserID, teamID: project.ID, organizationID: project.OrganizationID, zone: zoneOf(project), models: s.Exports.Models.Names()}, nil
 }
 
 // key returns the usable key that the header carries.

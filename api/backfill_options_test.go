@@ -31,6 +31,13 @@ func TestTheOptionsOfABackfill(t *testing.T) {
 		"all": {``, bounds + `, "order": "newest", "concurrency": 20, "skip_delivered": true, "replace": true, "dry_run": false`, "", "", "", map[string]any{
 			"order": "newest", "concurrency": 20.0, "skip_delivered": true, "replace": true,
 		}},
+		"by arrival":      {``, bounds + `, "by": "inserted_at"`, "", "", "", map[string]any{"by": "inserted_at"}},
+		"by timestamp":    {``, bounds + `, "by": "timestamp"`, "", "", "", map[string]any{"by": "timestamp"}},
+		"by another time": {``, bounds + `, "by": "created_at"`, "invalid_choice", `"created_at" is not a valid choice.`, "by", nil},
+		"persons by timestamp": {
+			`"model": "persons"`, bounds + `, "by": "timestamp"`,
+			"invalid_input", "Rows of the model 'persons' have no time of their own: they can only be backfilled by 'inserted_at'.", "by", nil,
+		},
 		"another order":          {``, bounds + `, "order": "random"`, "invalid_choice", `"random" is not a valid choice.`, "order", nil},
 		"no order":               {``, bounds + `, "order": null`, "null", "This field may not be null.", "order", nil},
 		"too few at once":        {``, bounds + `, "concurrency": 0`, "min_value", "Ensure this value is greater than or equal to 1.", "concurrency", nil},
@@ -228,6 +235,8 @@ func TestABackfillOverDeliveriesOfAnotherLength(t *testing.T) {
 		"beside the range":                      {[]batch.Interval{day, hours(5, 9)}, bounds, ""},
 		"three hours at once":                   {[]batch.Interval{hours(1, 4)}, bounds, "The range overlaps deliveries of another length (1, such as 2026-05-01T01:00:00Z - 2026-05-01T04:00:00Z), and their rows would be delivered twice: ask for them to be replaced, or leave them out."},
 		"which are replaced":                    {[]batch.Interval{hours(1, 4)}, bounds + `, "replace": true`, ""},
+		"the same length, by another time":      {[]batch.Interval{hours(1, 2)}, bounds + `, "by": "timestamp"`, "2026-05-01T01:00:00Z - 2026-05-01T02:00:00Z was delivered with its rows chosen by \"inserted_at\", and choosing them by \"timestamp\" would show some twice and others not at all: a backfill with \"replace\" takes its place."},
+		"which is replaced":                     {[]batch.Interval{hours(1, 2)}, bounds + `, "by": "timestamp", "replace": true`, ""},
 		"which are left out":                    {[]batch.Interval{hours(1, 4)}, bounds + `, "skip_delivered": true`, ""},
 		"half of an hour":                       {[]batch.Interval{{Start: hours(1, 2).Start, End: hours(1, 2).Start.Add(time.Minute)}}, bounds + `, "skip_delivered": true`, "The range overlaps deliveries of another length (1, such as 2026-05-01T01:00:00Z - 2026-05-01T01:01:00Z), and their rows would be delivered twice: ask for them to be replaced, or leave them out."},
 		"replaced only in part":                 {[]batch.Interval{hours(4, 6)}, bounds + `, "replace": true`, "2026-05-01T04:00:00Z - 2026-05-01T06:00:00Z was delivered as one interval, which reaches beyond the range: rows would be lost if it were replaced."},

@@ -37,6 +37,7 @@ type backfillBody struct {
 	Concurrency   int                 `json:"concurrency" description:"How many intervals run at once."`
 	SkipDelivered bool                `json:"skip_delivered" description:"Whether intervals whose time is delivered are left out."`
 	Replace       bool                `json:"replace" description:"Whether it takes the place of deliveries of another length."`
+	By            batch.Clock         `json:"by" description:"Which time of a row puts it into an interval: when it arrived, or when it happened."`
 	Retry         bool                `json:"retry" description:"Whether it is the retry of a run."`
 	Paused        bool                `json:"paused"`
 	PausedAt      *instant            `json:"paused_at"`
@@ -68,6 +69,7 @@ func (s *Server) backfillBody(b batch.Backfill, calendar *batch.Calendar) backfi
 		CreatedAt: instant(b.CreatedAt), FinishedAt: instantOf(b.FinishedAt), LastUpdatedAt: instant(b.LastUpdatedAt),
 		TotalRecordsCount: b.TotalRecords, AdjustedStartAt: instantOf(b.AdjustedStartAt),
 		Order: cmp.Or(b.Order, batch.OldestFirst), Concurrency: b.Concurrency, SkipDelivered: b.SkipDelivered, Replace: b.Replace, Retry: b.Retry,
+		By:     cmp.Or(b.By, batch.ByIngestion),
 		Paused: b.PausedAt != nil, PausedAt: instantOf(b.PausedAt),
 		Runs: tallyBody{
 			Total: b.TotalRuns, Running: b.Runs.Open, Completed: b.Runs.Completed, Failed: b.Runs.Failed, Cancelled: b.Runs.Cancelled,
@@ -133,8 +135,12 @@ func (s *Server) draftOfBackfill(f *form) (d app.BackfillDraft, dryRun bool) {
 	d.Concurrency = f.integerWithin("concurrency", optional, 1, s.Backfills.MostConcurrency)
 	d.SkipDelivered = f.boolean("skip_delivered")
 	d.Replace = f.boolean("replace")
+	d.By = batch.Clock(f.choice("by", optional, selections))
 	return d, f.boolean("dry_run")
 }
+
+// selections are the times by which a backfill may choose rows.
+var selections = oneOf(textsOf(batch.Clocks)...)
 
 // backfillOrders are the orders in which intervals may run.
 var backfillOrders = oneOf(textsOf(batch.BackfillOrders)...)

@@ -27,7 +27,7 @@ func TestABackfillShowsEverything(t *testing.T) {
 	require.Equal(t, []string{"start backfill " + backfill}, w.temporal.take())
 
 	body := func(status, progress, runs, more string) string {
-		return fmt.Sprintf(`{"order": "oldest", "concurrency": 2, "skip_delivered": false, "replace": false, "retry": false,
+		return fmt.Sprintf(`{"order": "oldest", "concurrency": 2, "skip_delivered": false, "replace": false, "by": "inserted_at", "retry": false,
 			"paused": false, "paused_at": null, "latest_error": null, "runs": %s, "id": %q, "progress": %s, "team": 1, "batch_export": %q,
 			"start_at": "2026-05-01T00:00:00Z", "end_at": "2026-05-01T10:00:00Z", "status": %q,
 			"created_at": "2026-05-06T07:08:09.123456Z", "last_updated_at": "2026-05-06T07:08:09.123456Z",

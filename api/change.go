@@ -59,7 +59,7 @@ func changeOf(f *form, who caller, replace bool) app.Change {
 	}
 	c := app.Change{Replace: replace}
 	c.Name = sent(f, "name", f.text("name", must, maxName))
-	c.Model = sent(f, "model", batch.Model(f.choice("model", nullable, models)))
+	c.Model = sent(f, "model", batch.Model(f.choice("model", nullable, who.modelChoices())))
 	c.Destination = sent(f, "destination", destinationChangeOf(f, must))
 	c.Interval = sent(f, "interval", f.choice("interval", must, intervals))
 	c.Paused = sent(f, "paused", f.boolean("paused"))

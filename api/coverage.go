@@ -44,6 +44,8 @@ type coveredBody struct {
 	Bytes       *int64     `json:"bytes" description:"Bytes of the delivery that is visible."`
 	DeliveredAt *instant   `json:"delivered_at"`
 	DeliveredBy *uuid.UUID `json:"delivered_by"`
+	// LateRecords arrived after it; a retry delivers them.
+	LateRecords *int64 `json:"late_records"`
 	// Overlaps says that another delivered interval has some of the same time.
 	Overlaps bool       `json:"overlaps" description:"Whether another delivery has some of the same time."`
 	Backfill *uuid.UUID `json:"backfill"`
@@ -136,6 +138,7 @@ func (s *Server) coveredBody(e batch.Covered) coveredBody {
 	}
 	if d := e.Delivery; d != nil {
 		body.Records, body.Bytes, body.DeliveredAt, body.DeliveredBy = &d.Rows, &d.Bytes, instantOf(&d.CommittedAt), &d.RunID
+		body.LateRecords = &d.LateRows
 	}
 	return body
 }
@@ -183,7 +186,7 @@ func (s *Server) coverageRoutes() []route {
 		}},
 		{http.MethodPost, exportPath + "/coverage/fill", auth.ScopeWrite, s.once(s.fillCoverage), operation{
 			id: "coverage_fill", summary: "Start backfills of exactly the intervals that failed or are missing", status: http.StatusOK,
-			answer: reflect.TypeFor[filledBody](), body: func(f *form) { fillOf(f, nobody) }, once: true, example: exampleFill,
+			answer: reflect.TypeFor[filledBody](), body: func(f *form) { fillOf(f, s.nobody()) }, once: true, example: exampleFill,
 		}},
 	}
 }

@@ -102,7 +102,7 @@ func (s *Server) exportPreviewRoutes() []route {
 	return []route{
 		{http.MethodPost, exportsPath + "/preview", auth.ScopeWrite, s.previewExport, operation{
 			id: "batch_exports_preview", summary: "Tell what a batch export would deliver, and write nothing", status: http.StatusOK,
-			answer: reflect.TypeFor[exportPreviewBody](), body: func(f *form) { exportPreviewOf(f, nobody) }, example: exampleExportPreview,
+			answer: reflect.TypeFor[exportPreviewBody](), body: func(f *form) { exportPreviewOf(f, s.nobody()) }, example: exampleExportPreview,
 		}},
 	}
 }

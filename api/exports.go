@@ -223,7 +223,6 @@ const maxName = 255 // characters
 
 // What clients may choose among. Models that this server lacks are refused by the use case.
 var (
-	models    = oneOf(string(batch.ModelEvents), string(batch.ModelPersons), string(batch.ModelSessions), string(batch.ModelHogQL))
 	intervals = oneOf(intervalNames()...)
 	timezones = choices{valid: func(s string) bool { _, err := batch.LoadLocation(s); return err == nil }}
 	anyText   = choices{valid: func(string) bool { return true }}
@@ -231,6 +230,15 @@ var (
 
 func oneOf(values ...string) choices {
 	return choices{valid: func(s string) bool { return slices.Contains(values, s) }, listed: values}
+}
+
+// modelChoices are the models of the server. Those that clients know and the server lacks are refused by the use case.
+func (c caller) modelChoices() choices {
+	known := []string{string(batch.ModelEvents), string(batch.ModelPersons), string(batch.ModelSessions), string(batch.ModelHogQL)}
+	return choices{
+		valid:  func(s string) bool { return slices.Contains(known, s) || slices.Contains(c.models, s) },
+		listed: append(slices.Clone(c.models), string(batch.ModelHogQL)),
+	}
 }
 
 // intervalNames lists every interval.
@@ -248,7 +256,7 @@ func intervalNames() []string {
 func draftOf(f *form, who caller) app.Draft {
 	var d app.Draft
 	d.Name = f.text("name", required, maxName)
-	d.Model = batch.Model(f.choice("model", nullable, models))
+	d.Model = batch.Model(f.choice("model", nullable, who.modelChoices()))
 	d.Destination = destinationOf(f)
 	d.Interval = f.choice("interval", optional, intervals)
 	d.Paused = f.boolean("paused")

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tranche/batch"
+	"tranche/query"
 )
 
 const exports = project + "/batch_exports"
@@ -329,4 +332,26 @@ func TestEachModelOfTheServerCanBeExported(t *testing.T) {
 		require.Equal(t, http.StatusCreated, answer.Code, answer.Body)
 		require.Equal(t, model, answer.text("model"))
 	}
+}
+
+func TestADeclaredModelIsChosenLikeAnyOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server := *w.server
+	uses := *server.Exports
+	uses.Models = append(slices.Clone(uses.Models), query.Model{Name: "orders", Fields: []query.FieldSpec{{Name: "id", Type: query.TypeString, Column: "id"}}})
+	server.Exports = &uses
+	handler := server.Handler()
+	send := func(method, path, body string) *httptest.ResponseRecorder {
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, w.request(t, method, path, body))
+		return recorder
+	}
+	made := send(http.MethodPost, exports, draft(`"model": "orders"`))
+	require.Equal(t, http.StatusCreated, made.Code, made.Body)
+	require.Contains(t, made.Body.String(), `"model":"orders"`)
+	refused := send(http.MethodPost, exports, draft(`"model": "refunds"`))
+	require.Equal(t, http.StatusBadRequest, refused.Code)
+	require.Contains(t, refused.Body.String(), `\"refunds\" is not a valid choice.`)
+	require.Contains(t, send(http.MethodGet, "/openapi.json", "").Body.String(), `"enum":["events","persons","orders","hogql",null]`)
 }

@@ -189,7 +189,7 @@ type route struct {
 }
 
 // nobody reads forms and parameters whose values do not matter.
-var nobody caller
+func (s *Server) nobody() caller { return caller{models: s.Exports.Models.Names()} }
 
 // routes lists the operations, with their paths below a project.
 func (s *Server) routes() []route {
@@ -210,7 +210,7 @@ func (s *Server) exportRoutes() []route {
 		}},
 		{http.MethodPost, exportsPath, auth.ScopeWrite, s.once(s.createExport), operation{
 			id: "batch_exports_create", summary: "Create a batch export", status: http.StatusCreated, answer: export,
-			body: func(f *form) { draftOf(f, nobody) }, once: true, tagged: true, example: exampleDraft, links: linksOfExport,
+			body: func(f *form) { draftOf(f, s.nobody()) }, once: true, tagged: true, example: exampleDraft, links: linksOfExport,
 		}},
 		{http.MethodGet, exportsPath + "/test", auth.ScopeRead, s.listTestSteps, operation{
 			id: "batch_exports_test", summary: "List the steps of the connection test for a type of destination", status: http.StatusOK,
@@ -218,22 +218,22 @@ func (s *Server) exportRoutes() []route {
 		}},
 		{http.MethodPost, exportsPath + "/run_test_step_new", auth.ScopeWrite, s.testDraft, operation{
 			id: "batch_exports_test_new", summary: "Run a step of the connection test for a batch export that does not exist yet", status: http.StatusOK,
-			answer: reflect.TypeFor[stepBody](), body: func(f *form) { testOf(f, nobody) }, example: exampleTest,
+			answer: reflect.TypeFor[stepBody](), body: func(f *form) { testOf(f, s.nobody()) }, example: exampleTest,
 		}},
 		{http.MethodPost, exportPath + "/run_test_step", auth.ScopeWrite, s.testExport, operation{
 			id: "batch_exports_test_stored", summary: "Run a step of the connection test with changes that are not saved", status: http.StatusOK,
-			answer: reflect.TypeFor[stepBody](), body: func(f *form) { changedTestOf(f, nobody) }, example: exampleStoredTest,
+			answer: reflect.TypeFor[stepBody](), body: func(f *form) { changedTestOf(f, s.nobody()) }, example: exampleStoredTest,
 		}},
 		{http.MethodGet, exportPath, auth.ScopeRead, s.getExport, operation{
 			id: "batch_exports_get", summary: "Read a batch export with its newest runs", status: http.StatusOK, answer: export, tagged: true,
 		}},
 		{http.MethodPut, exportPath, auth.ScopeWrite, s.putExport, operation{
 			id: "batch_exports_replace", summary: "Replace a batch export; settings that are not sent are kept", status: http.StatusOK, answer: export,
-			body: func(f *form) { changeOf(f, nobody, true) }, tagged: true, example: exampleDraft, errors: []int{http.StatusConflict},
+			body: func(f *form) { changeOf(f, s.nobody(), true) }, tagged: true, example: exampleDraft, errors: []int{http.StatusConflict},
 		}},
 		{http.MethodPatch, exportPath, auth.ScopeWrite, s.patchExport, operation{
 			id: "batch_exports_change", summary: "Change what is sent of a batch export", status: http.StatusOK, answer: export,
-			body: func(f *form) { changeOf(f, nobody, false) }, tagged: true, example: exampleChange, errors: []int{http.StatusConflict},
+			body: func(f *form) { changeOf(f, s.nobody(), false) }, tagged: true, example: exampleChange, errors: []int{http.StatusConflict},
 		}},
 		{http.MethodDelete, exportPath, auth.ScopeWrite, s.deleteExport, operation{
 			id: "batch_exports_delete", summary: "Delete a batch export and cancel what it does", status: http.StatusNoContent, tagged: true,

@@ -95,6 +95,8 @@ func enumOf(t reflect.Type) []string {
 		})
 	case reflect.TypeFor[batch.BackfillOrder]():
 		return textsOf(batch.BackfillOrders)
+	case reflect.TypeFor[batch.Clock]():
+		return textsOf(batch.Clocks)
 	case reflect.TypeFor[batch.CoverageStatus]():
 		return textsOf(batch.CoverageStatuses)
 	case reflect.TypeFor[batch.Code]():
@@ -113,8 +115,6 @@ func enumOf(t reflect.Type) []string {
 		return append(textsOf(batch.Events), string(batch.EventTest))
 	case reflect.TypeFor[batch.MessageStatus]():
 		return textsOf(batch.MessageStatuses)
-	case reflect.TypeFor[batch.Model]():
-		return models.listed
 	case reflect.TypeFor[batch.IncrementalMode]():
 		return incrementalModes.listed
 	case reflect.TypeFor[batch.Frequency]():

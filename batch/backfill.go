@@ -25,6 +25,8 @@ type Backfill struct {
 	Concurrency int
 	// SkipDelivered leaves out the intervals whose time is delivered already.
 	SkipDelivered bool
+	// By says which time of rows puts them into an interval; empty = ByIngestion.
+	By Clock
 	// Replace allows runs to take the place of what was delivered with intervals of another length.
 	Replace bool
 
@@ -64,6 +66,19 @@ const (
 	OldestFirst BackfillOrder = "oldest"
 	NewestFirst BackfillOrder = "newest"
 )
+
+// A Clock is a time of rows by which an interval has them.
+type Clock string
+
+// The clocks. By ingestion, each row is in exactly one interval, however late it came, for backfills and scheduled
+// runs alike; by timestamp, in that in which it happened, and a scheduled run may have delivered it with another.
+const (
+	ByIngestion Clock = "inserted_at"
+	ByTimestamp Clock = "timestamp"
+)
+
+// Clocks lists every clock.
+var Clocks = []Clock{ByIngestion, ByTimestamp}
 
 // BackfillOrders lists every order.
 var BackfillOrders = []BackfillOrder{OldestFirst, NewestFirst}
@@ -242,4 +257,17 @@ func (i Interval) reachesBack(start, earliest time.Time) bool {
 		return !i.Start.IsZero()
 	}
 	return earliest.Before(start)
+}
+
+// MixedSelections is the error of delivering rows that are chosen by one time where rows are visible that were chosen by
+// another: some would be visible twice, and others not at all.
+func MixedSelections(other Interval, by Clock) error {
+	was := ByTimestamp
+	if by == ByTimestamp {
+		was = ByIngestion
+	} else {
+		by = ByIngestion
+	}
+	return Errorf(CodeOverlap, nil, "%s was delivered with its rows chosen by %q, and choosing them by %q would show some twice and others not at all: "+
+		"a backfill with \"replace\" takes its place", other, was, by)
 }

@@ -83,6 +83,8 @@ type Delivery struct {
 	Objects     []Object // in order; empty for tables and for intervals without rows
 	Manifest    string   // key of the manifest; empty = none
 	CommittedAt time.Time
+	// LateRows is how many rows arrived after it, as far as they were counted.
+	LateRows int64
 	// SupersededAt is when a run of another length took its place: it counts as delivered no more, but its files may
 	// still be visible. Nil = it counts.
 	SupersededAt *time.Time

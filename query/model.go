@@ -1,7 +1,9 @@
 package query
 
 import (
+	"maps"
 	"slices"
+	"strings"
 
 	"tranche/batch"
 )
@@ -119,6 +121,16 @@ func (c Catalog) Validate() error {
 		}
 	}
 	return nil
+}
+
+// Listed are the columns of a table, sorted, as far as anybody would read them.
+func Listed(types map[string]string) string {
+	const most = 40
+	names := slices.Sorted(maps.Keys(types))
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + " and more"
+	}
+	return strings.Join(names, ", ")
 }
 
 // Names are the names of the models.

@@ -38,6 +38,14 @@ const (
 	ByEvent                 // when it happened
 )
 
+// TimeOf is the time that a clock tells.
+func TimeOf(s batch.Clock) Time {
+	if s == batch.ByTimestamp {
+		return ByEvent
+	}
+	return ByIngestion
+}
+
 // Field is the field by which the query's rows belong to the interval.
 func (q Query) Field(m Model) (Field, error) {
 	if q.By == ByEvent {

@@ -34,6 +34,12 @@ type Source interface {
 	Close() error
 }
 
+// A Checker is a source that can compare models with the tables that it has.
+type Checker interface {
+	// Check says all that is wrong with each of the models; errors that are retryable say that the source did not answer.
+	Check(ctx context.Context, models query.Catalog) error
+}
+
 // A Split is a part of an interval that can be read on its own: the rows whose time lies in Range.
 // Splits are saved in our database.
 type Split struct {

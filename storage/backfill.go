@@ -25,6 +25,7 @@ type backfillRow struct {
 	Concurrency     int
 	SkipDelivered   bool
 	Replaces        bool
+	Selection       string
 	Status          string
 	PausedAt        *time.Time
 	Steering        int64
@@ -47,7 +48,8 @@ func backfillRowOf(b batch.Backfill) backfillRow {
 		ID: b.ID, ExportID: b.ExportID, TeamID: b.TeamID,
 		StartAt: fromBeginning(b.StartAt), EndAt: utcOrNil(b.EndAt), AdjustedStartAt: utcOrNil(b.AdjustedStartAt),
 		Retry: b.Retry, Direction: string(b.Order), Concurrency: b.Concurrency, SkipDelivered: b.SkipDelivered, Replaces: b.Replace,
-		Status: string(b.Status), PausedAt: utcOrNil(b.PausedAt), Steering: b.Steering, Steered: b.Steered,
+		Selection: string(b.By),
+		Status:    string(b.Status), PausedAt: utcOrNil(b.PausedAt), Steering: b.Steering, Steered: b.Steered,
 		CaughtUpAt: utcOrNil(b.CaughtUpAt), LatestError: clean(b.LatestError),
 		TotalRuns: b.TotalRuns, TotalRecords: b.TotalRecords,
 		CreatedAt: utc(b.CreatedAt), FinishedAt: utcOrNil(b.FinishedAt), LastUpdatedAt: utc(b.LastUpdatedAt),
@@ -60,7 +62,7 @@ func backfillOf(r backfillRow, runs batch.Tally) batch.Backfill {
 		ID: r.ID, ExportID: r.ExportID, TeamID: r.TeamID,
 		EndAt: utcOrNil(r.EndAt), AdjustedStartAt: utcOrNil(r.AdjustedStartAt),
 		Retry: r.Retry, Order: batch.BackfillOrder(r.Direction), Concurrency: r.Concurrency,
-		SkipDelivered: r.SkipDelivered, Replace: r.Replaces,
+		SkipDelivered: r.SkipDelivered, Replace: r.Replaces, By: batch.Clock(r.Selection),
 		Status: batch.BackfillStatus(r.Status), PausedAt: utcOrNil(r.PausedAt), Steering: r.Steering, Steered: r.Steered,
 		CaughtUpAt: utcOrNil(r.CaughtUpAt), LatestError: r.LatestError,
 		TotalRuns: r.TotalRuns, Runs: runs, TotalRecords: r.TotalRecords,

@@ -16,9 +16,9 @@ const longest = 16 * 24 * time.Hour
 // What overlaps a range: the intervals that end within it or soon after, and those from the beginning of time, which may
 // end whenever. Each half is a range of an index.
 const (
-	deliveriesWithin = `SELECT export_id, interval_start, interval_end, run_id, generation, token, rows, bytes, manifest, committed_at
+	deliveriesWithin = `SELECT export_id, interval_start, interval_end, run_id, generation, token, rows, bytes, manifest, committed_at, late_rows
 	FROM deliveries WHERE superseded_at IS NULL AND export_id = ? AND interval_end > ? AND interval_end <= ? AND interval_start < ?
-UNION ALL SELECT export_id, interval_start, interval_end, run_id, generation, token, rows, bytes, manifest, committed_at
+UNION ALL SELECT export_id, interval_start, interval_end, run_id, generation, token, rows, bytes, manifest, committed_at, late_rows
 	FROM deliveries WHERE superseded_at IS NULL AND export_id = ? AND interval_start = ? AND interval_end > ?`
 	runsWithin = `SELECT * FROM (
 	SELECT *, row_number() OVER (PARTITION BY interval_start, interval_end ORDER BY created_at DESC, id DESC) AS place FROM (
@@ -45,7 +45,7 @@ func (db *DB) DeliveriesWithin(ctx context.Context, exportID uuid.UUID, within b
 		deliveries[n] = batch.Delivery{
 			ExportID: row.ExportID, Interval: interval(row.IntervalStart, row.IntervalEnd), RunID: row.RunID,
 			Generation: row.Generation, Token: row.Token, Rows: row.Rows, Bytes: row.Bytes, Manifest: row.Manifest,
-			CommittedAt: utc(row.CommittedAt),
+			CommittedAt: utc(row.CommittedAt), LateRows: row.LateRows,
 		}
 	}
 	return deliveries, nil

@@ -27,6 +27,8 @@ type deliveryRow struct {
 	Manifest      string
 	CommittedAt   time.Time
 	SupersededAt  *time.Time
+	LateRows      int64
+	RecountedAt   *time.Time
 }
 
 // TableName names the table for GORM.
@@ -57,7 +59,7 @@ func deliveryOf(r deliveryRow) (batch.Delivery, error) {
 	return batch.Delivery{
 		ExportID: r.ExportID, Interval: interval(r.IntervalStart, r.IntervalEnd),
 		RunID: r.RunID, Generation: r.Generation, Token: r.Token, Rows: r.Rows, Bytes: r.Bytes,
-		Objects: objects, Manifest: r.Manifest, CommittedAt: utc(r.CommittedAt), SupersededAt: utcOrNil(r.SupersededAt),
+		Objects: objects, Manifest: r.Manifest, CommittedAt: utc(r.CommittedAt), LateRows: r.LateRows, SupersededAt: utcOrNil(r.SupersededAt),
 	}, nil
 }
 
@@ -120,7 +122,7 @@ func (db *DB) RecordDelivery(ctx context.Context, d batch.Delivery) error {
 		result := tx.Clauses(clause.OnConflict{
 			Columns: []clause.Column{{Name: "export_id"}, {Name: "interval_end"}, {Name: "interval_start"}},
 			DoUpdates: clause.AssignmentColumns([]string{
-				"run_id", "generation", "token", "rows", "bytes", "objects", "manifest", "committed_at", "superseded_at",
+				"run_id", "generation", "token", "rows", "bytes", "objects", "manifest", "committed_at", "superseded_at", "late_rows", "recounted_at",
 			}),
 			Where: clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "deliveries.token <= excluded.token"}}},
 		}).Create(&row)

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -97,4 +98,52 @@ func (db *DB) FencedIntervals(ctx context.Context, exportID uuid.UUID, i batch.I
 		}
 	}
 	return others, nil
+}
+
+// DeliveredOtherwise returns a delivery that overlaps the range and whose rows were chosen by another time; nil = there is
+// none.
+func (db *DB) DeliveredOtherwise(ctx context.Context, exportID uuid.UUID, within batch.Interval, by batch.Clock) (*batch.Interval, error) {
+	if by == batch.ByIngestion {
+		by = "" // as it is stored
+	}
+	var rows []deliveryRow
+	err := db.reading(ctx).Raw(`SELECT d.interval_start, d.interval_end FROM deliveries d
+		LEFT JOIN runs r ON r.id = d.run_id LEFT JOIN backfills b ON b.id = r.backfill_id
+		WHERE d.export_id = ? AND d.interval_start < ? AND d.interval_end > ? AND d.superseded_at IS NULL
+			AND COALESCE(NULLIF(b.selection, 'inserted_at'), '') <> ?
+		ORDER BY d.interval_start, d.interval_end LIMIT 1`, exportID, utc(within.End), utc(within.Start), string(by)).Scan(&rows).Error
+	if err != nil || len(rows) == 0 {
+		return nil, classify("list deliveries", err)
+	}
+	i := interval(rows[0].IntervalStart, rows[0].IntervalEnd)
+	return &i, nil
+}
+
+// NotRecounted returns deliveries of the time that nobody has counted late rows of, the oldest first.
+func (db *DB) NotRecounted(ctx context.Context, since, until time.Time, limit int) ([]batch.Delivery, error) {
+	var rows []deliveryRow
+	err := db.reading(ctx).Where("recounted_at IS NULL AND superseded_at IS NULL AND committed_at >= ? AND committed_at < ?", utc(since), utc(until)).
+		Order("committed_at").Limit(limited(limit)).Find(&rows).Error
+	if err != nil {
+		return nil, classify("list deliveries", err)
+	}
+	deliveries := make([]batch.Delivery, 0, len(rows))
+	for _, row := range rows {
+		d, err := deliveryOf(row)
+		if err != nil {
+			return nil, classify("list deliveries", err)
+		}
+		deliveries = append(deliveries, d)
+	}
+	return deliveries, nil
+}
+
+// MarkRecounted saves how many rows came late. It is false when another process was faster, or another delivery took the
+// place of this one.
+func (db *DB) MarkRecounted(ctx context.Context, d batch.Delivery, late int64, at time.Time) (bool, error) {
+	result := db.writing(ctx).Model(&deliveryRow{}).
+		Where("export_id = ? AND interval_start = ? AND interval_end = ? AND run_id = ? AND token = ? AND recounted_at IS NULL",
+			d.ExportID, utc(d.Interval.Start), utc(d.Interval.End), d.RunID, d.Token).
+		Updates(map[string]any{"late_rows": late, "recounted_at": utc(at)})
+	return result.RowsAffected > 0, classify("save late rows", result.Error)
 }

@@ -155,3 +155,66 @@ func TestTheSizeOfRowsIsThatOfTheNewestDeliveries(t *testing.T) {
 		require.Equal(t, []int64{3, 300}, []int64{rows, bytes})
 	})
 }
+
+func TestDeliveriesThatWereChosenByAnotherTime(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *storage.DB) {
+		e := createExport(t, db)
+		hour := storagetest.Hour(0)
+		b := storagetest.Backfill(e, hour.Start, hour.End)
+		b.By = batch.ByTimestamp
+		require.NoError(t, db.CreateBackfill(t.Context(), b, 5))
+		found, err := db.BackfillByID(t.Context(), b.ID)
+		require.NoError(t, err)
+		require.Equal(t, batch.ByTimestamp, found.By)
+
+		otherwise := func(by batch.Clock) *batch.Interval {
+			t.Helper()
+			i, err := db.DeliveredOtherwise(t.Context(), e.ID, day(), by)
+			require.NoError(t, err)
+			return i
+		}
+		require.Nil(t, otherwise(batch.ByTimestamp))
+		scheduled := storagetest.Hour(-1)
+		deliver(t, db, planned(t, db, e, scheduled))
+		require.Nil(t, otherwise(batch.ByIngestion))
+		require.Nil(t, otherwise(""))
+		require.Equal(t, &scheduled, otherwise(batch.ByTimestamp))
+		r := storagetest.Run(e, hour)
+		r.BackfillID = &b.ID
+		_, _, err = db.BeginRun(t.Context(), r)
+		require.NoError(t, err)
+		token := lease(t, db, r)
+		require.NoError(t, db.RecordDelivery(t.Context(), batch.Delivery{
+			ExportID: e.ID, Interval: hour, RunID: r.ID, Generation: 1, Token: token, CommittedAt: hour.End,
+		}))
+		require.Equal(t, &hour, otherwise(batch.ByIngestion))
+	})
+}
+
+func TestLateRowsAreSavedByOneOfSeveral(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *storage.DB) {
+		e := createExport(t, db)
+		d := deliver(t, db, planned(t, db, e, storagetest.Hour(0)))
+		due := func(since, until time.Time) int {
+			t.Helper()
+			found, err := db.NotRecounted(t.Context(), since, until, 10)
+			require.NoError(t, err)
+			return len(found)
+		}
+		at := d.CommittedAt
+		require.Equal(t, 1, due(at, at.Add(time.Second)))
+		require.Zero(t, due(at.Add(time.Second), at.Add(time.Hour)))
+		require.Zero(t, due(at.Add(-time.Hour), at))
+		for n, first := range []bool{true, false} {
+			marked, err := db.MarkRecounted(t.Context(), d, int64(7+n), at.Add(time.Hour))
+			require.NoError(t, err)
+			require.Equal(t, first, marked)
+		}
+		require.Zero(t, due(at, at.Add(time.Second)))
+		within, err := db.DeliveriesWithin(t.Context(), e.ID, d.Interval)
+		require.NoError(t, err)
+		require.EqualValues(t, 7, within[0].LateRows)
+	})
+}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"tranche/batch"
+	"tranche/internal/service"
+	"tranche/sources/models"
 	"tranche/storage"
 )
 
@@ -25,6 +27,8 @@ type config struct {
 	TemporalUIURL           string
 	SourceURL               string
 	SourceTable             string
+	ModelsFile              string
+	Models                  models.File
 	FileRoot                string
 	AllowedNetworks         []netip.Prefix
 	AWSIdentity             string
@@ -47,6 +51,8 @@ type config struct {
 	SettleDelay             time.Duration
 	SettleDelaySub          time.Duration
 	CatchUp                 time.Duration
+	EventLookback           time.Duration
+	LateCheckAfter          time.Duration
 	LogRetention            time.Duration
 	Freshness               batch.Freshness
 	AuditRetention          time.Duration
@@ -140,6 +146,10 @@ var settings = []setting{
 	{
 		"TRANCHE_SOURCE_TABLE", "events", "table with the events, optionally with its schema", false,
 		func(c *config, v string) error { c.SourceTable = v; return notEmpty(v) },
+	},
+	{
+		"TRANCHE_MODELS_FILE", "", "YAML file with the tables and columns of models, and with models of your own; the same for api and worker", false,
+		func(c *config, v string) error { c.ModelsFile = v; return nil },
 	},
 	{
 		"TRANCHE_FILE_ROOT", "", "folder below which File destinations write; empty = the type is refused", false,
@@ -237,6 +247,14 @@ var settings = []setting{
 		func(c *config, v string) error { return duration(&c.SettleDelaySub, v, 0) },
 	},
 	{
+		"TRANCHE_EVENT_LOOKBACK", "0", "leaves out rows that happened longer before their interval, or more than a day after it; 0 = every row is exported, however late; for api and worker alike", false,
+		func(c *config, v string) error { return duration(&c.EventLookback, v, 0) },
+	},
+	{
+		"TRANCHE_LATE_CHECK_AFTER", "1h", "how long after a delivery its interval is counted once more, for rows that came late; 0 = never", false,
+		func(c *config, v string) error { return duration(&c.LateCheckAfter, v, 0) },
+	},
+	{
 		"TRANCHE_CATCHUP_WINDOW", "720h", "how long an interval may be overdue and is still started; for api and worker alike", false,
 		func(c *config, v string) error { return duration(&c.CatchUp, v, time.Minute) },
 	},
@@ -281,6 +299,12 @@ func readConfig(getenv func(string) string, required ...string) (config, error) 
 		}
 		if err := s.parse(&c, v.text); err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", s.name, err))
+		}
+	}
+	var err error
+	if c.Models, err = service.ReadModels(c.SourceTable, c.ModelsFile); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			problems = append(problems, fmt.Errorf("TRANCHE_MODELS_FILE: %s", strings.TrimSpace(line)))
 		}
 	}
 	for _, name := range required {

@@ -19,7 +19,7 @@ func (d *doctor) checkSource(ctx context.Context) {
 		d.warn("source", "TRANCHE_SOURCE_URL is not set", "workers need it; the API needs it for previews of backfills")
 		return
 	}
-	models := service.ModelsAt(d.config.SourceTable)
+	models := d.config.Models.Catalog
 	source, err := service.OpenSource(d.config.SourceURL, models)
 	if err != nil {
 		d.problem("source", explained(err), "correct TRANCHE_SOURCE_URL")

@@ -77,8 +77,8 @@ func open(ctx context.Context, c config, name string) (_ *process, err error) {
 	}
 	metrics := telemetry.NewMetrics(registry)
 	return &process{config: c, Parts: service.Parts{
-		DB: db, Temporal: temporal, Plugins: known, Models: service.ModelsAt(c.SourceTable), Metrics: metrics,
-		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp, Converter: options.DataConverter,
+		DB: db, Temporal: temporal, Plugins: known, Models: c.Models.Catalog, Metrics: metrics,
+		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp, Lookback: c.EventLookback, Converter: options.DataConverter,
 		Namespace: c.TemporalNamespace, Registry: registry, Tracing: tracing, Guard: safenet.Guard{Allow: c.AllowedNetworks},
 	}}, nil
 }

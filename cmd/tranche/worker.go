@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -46,12 +47,15 @@ func runWorker(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
+	if err := service.CheckModels(ctx, source, c.Models, p.Log); err != nil {
+		return fmt.Errorf("the models do not fit the source:\n%w", err)
+	}
 	limits := activities.Production()
 	limits.Settle, limits.SettleSubHourly = c.SettleDelay, c.SettleDelaySub
 	worker, err := p.StartWorker(service.WorkerOptions{
 		Source: source, Limits: limits, Slots: c.WorkerSlots, BackfillSlots: c.BackfillSlots, Concurrency: c.Concurrency,
 		Memory: int64(c.MemoryMB) << 20, Queues: c.Queues, Version: c.version(),
-		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: c.LogRetention, AuditRetention: c.AuditRetention,
+		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: c.LogRetention, RecountAfter: c.LateCheckAfter, AuditRetention: c.AuditRetention,
 	})
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 )
 
 // parseCSV reads a file with a header (RFC 4180). An empty cell is as if it were not there.
-func parseCSV(_ context.Context, path string, emit func(int64, *cells) error) error {
+func parseCSV(_ context.Context, path string, l layout, emit func(int64, cells) error) error {
 	text, err := openText(path)
 	if err != nil {
 		return &LoadError{File: path, Err: err}
@@ -24,10 +24,11 @@ func parseCSV(_ context.Context, path string, emit func(int64, *cells) error) er
 	if err != nil {
 		return &LoadError{File: path, Err: err}
 	}
-	columns, err := csvColumns(header)
+	columns, err := csvColumns(l, header)
 	if err != nil {
 		return &LoadError{File: path, Err: err}
 	}
+	found := make(cells, len(l))
 	for row := int64(1); ; row++ {
 		record, err := records.next()
 		if errors.Is(err, io.EOF) {
@@ -36,28 +37,28 @@ func parseCSV(_ context.Context, path string, emit func(int64, *cells) error) er
 		if err != nil {
 			return &LoadError{File: path, Row: row, Err: err}
 		}
-		var found cells
+		clear(found)
 		for i, column := range columns {
 			if column >= 0 && record[i] != "" {
 				found[column] = cell{text: []byte(record[i]), set: true}
 			}
 		}
-		if err := emit(row, &found); err != nil {
+		if err := emit(row, found); err != nil {
 			return err
 		}
 	}
 }
 
 // csvColumns says which cell each column of the file is; -1 = none of ours.
-func csvColumns(header []string) ([]int, error) {
+func csvColumns(l layout, header []string) ([]int, error) {
 	const byteOrderMark = "\ufeff"
 	columns := make([]int, len(header))
-	var seen [cellCount]bool
+	seen := make([]bool, len(l))
 	for i, name := range header {
 		if i == 0 && len(name) > len(byteOrderMark) && name[:len(byteOrderMark)] == byteOrderMark {
 			name = name[len(byteOrderMark):]
 		}
-		column, ok := cellOf(name)
+		column, ok := l.find(name)
 		if !ok {
 			columns[i] = -1
 			continue
@@ -67,10 +68,8 @@ func csvColumns(header []string) ([]int, error) {
 		}
 		columns[i], seen[column] = column, true
 	}
-	for _, column := range required {
-		if !seen[column] {
-			return nil, fmt.Errorf("its header lacks the column %s", cellNames[column])
-		}
+	if name, ok := l.missing(seen); ok {
+		return nil, fmt.Errorf("its header lacks the column %s", name)
 	}
 	return columns, nil
 }

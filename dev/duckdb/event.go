@@ -6,19 +6,12 @@ import (
 	"fmt"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"tranche/dev/duckdb/engine"
 	"tranche/query"
 )
-
-// A cell is the text of one column of one row; without a value it is as if the column were not there.
-type cell struct {
-	text []byte
-	set  bool
-}
 
 // The columns of a file that are read; others are ignored.
 const (
@@ -33,31 +26,22 @@ const (
 	cellPersonProperties
 	cellPersonID
 	cellElementsChain
-	cellCount
 )
 
-// cells are a row as it stands in a file, whatever the format.
-type cells [cellCount]cell
-
-// cellNames are the names of the columns in a file.
-var cellNames = [cellCount]query.Field{
-	query.FieldUUID, query.FieldTeamID, query.FieldEvent, query.FieldDistinctID, query.FieldTimestamp,
-	query.FieldInsertedAt, query.FieldCreatedAt, query.FieldProperties, query.FieldPersonProperties,
-	query.FieldPersonID, query.FieldElementsChain,
+// eventLayout is that of files with events, in the order of the cells.
+var eventLayout = layout{
+	{query.FieldUUID, query.TypeString, true},
+	{query.FieldTeamID, query.TypeInteger, false},
+	{query.FieldEvent, query.TypeString, true},
+	{query.FieldDistinctID, query.TypeString, true},
+	{query.FieldTimestamp, query.TypeInstant, true},
+	{query.FieldInsertedAt, query.TypeInstant, false},
+	{query.FieldCreatedAt, query.TypeInstant, false},
+	{query.FieldProperties, query.TypeJSON, false},
+	{query.FieldPersonProperties, query.TypeJSON, false},
+	{query.FieldPersonID, query.TypeString, false},
+	{query.FieldElementsChain, query.TypeString, false},
 }
-
-// cellOf finds a column by its name in a file, which is matched exactly.
-func cellOf(name string) (int, bool) {
-	for i, known := range cellNames {
-		if string(known) == name {
-			return i, true
-		}
-	}
-	return 0, false
-}
-
-// required are the cells without which a row is no event.
-var required = [...]int{cellUUID, cellEvent, cellDistinctID, cellTimestamp}
 
 const defaultTeam = 1
 
@@ -75,16 +59,9 @@ type event struct {
 }
 
 // event checks the cells and fills in what is absent.
-func (c *cells) event(now time.Time) (event, error) {
-	for i := range c {
-		if c[i].set && !utf8.Valid(c[i].text) {
-			return event{}, fmt.Errorf("%s is not valid UTF-8", cellNames[i])
-		}
-	}
-	for _, i := range required {
-		if !c[i].set {
-			return event{}, fmt.Errorf("%s is missing", cellNames[i])
-		}
+func (c cells) event(now time.Time) (event, error) {
+	if err := c.check(eventLayout); err != nil {
+		return event{}, err
 	}
 	e := event{
 		teamID:           defaultTeam,
@@ -99,7 +76,7 @@ func (c *cells) event(now time.Time) (event, error) {
 	if c[cellProperties].set {
 		e.properties = c[cellProperties].text
 	}
-	for _, parse := range [...]func(*cells) error{e.parseIDs, e.parseTimes, e.checkJSON} {
+	for _, parse := range [...]func(cells) error{e.parseIDs, e.parseTimes, e.checkJSON} {
 		if err := parse(c); err != nil {
 			return event{}, err
 		}
@@ -107,7 +84,7 @@ func (c *cells) event(now time.Time) (event, error) {
 	return e, nil
 }
 
-func (e *event) parseIDs(c *cells) error {
+func (e *event) parseIDs(c cells) error {
 	var err error
 	if text := c[cellUUID].text; len(text) != len(uuid.Nil.String()) {
 		err = errors.New("uuid is not a UUID")
@@ -123,7 +100,7 @@ func (e *event) parseIDs(c *cells) error {
 	return nil
 }
 
-func (e *event) parseTimes(c *cells) error {
+func (e *event) parseTimes(c cells) error {
 	for _, t := range []struct {
 		cell int
 		to   *int64
@@ -133,7 +110,7 @@ func (e *event) parseTimes(c *cells) error {
 		}
 		at, err := parseTime(string(c[t.cell].text))
 		if err != nil {
-			return fmt.Errorf("%s is not a timestamp", cellNames[t.cell])
+			return fmt.Errorf("%s is not a timestamp", eventLayout[t.cell].name)
 		}
 		*t.to = at.UnixMicro()
 	}
@@ -143,10 +120,10 @@ func (e *event) parseTimes(c *cells) error {
 	return nil
 }
 
-func (e *event) checkJSON(c *cells) error {
+func (e *event) checkJSON(c cells) error {
 	for _, i := range [...]int{cellProperties, cellPersonProperties} {
 		if c[i].set && !json.Valid(c[i].text) {
-			return fmt.Errorf("%s is not valid JSON", cellNames[i])
+			return fmt.Errorf("%s is not valid JSON", eventLayout[i].name)
 		}
 	}
 	return nil

@@ -93,7 +93,8 @@ func TestNestedJSONIsTakenAsItIs(t *testing.T) {
 		value := jsonValue(rapid.IntRange(0, 4).Draw(t, "depth")).Draw(t, "value")
 		line := `{"a":1, "properties" : ` + value + ` ,"event":"e"}`
 		require.True(t, json.Valid([]byte(line)), line)
-		row, err := jsonCells([]byte(line))
+		row := make(cells, len(eventLayout))
+		err := row.read(eventLayout, []byte(line))
 		require.NoError(t, err)
 		require.Equal(t, value, string(row[cellProperties].text))
 		require.Equal(t, "e", string(row[cellEvent].text))

@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
+
+	"tranche/query"
 )
 
 const (
@@ -59,29 +61,29 @@ func describeRead(err error) error {
 }
 
 // parseJSONLines reads a JSON object per line; empty lines are passed over.
-func parseJSONLines(_ context.Context, path string, emit func(int64, *cells) error) error {
+func parseJSONLines(_ context.Context, path string, l layout, emit func(int64, cells) error) error {
 	text, err := openText(path)
 	if err != nil {
 		return &LoadError{File: path, Err: err}
 	}
 	defer text.Close()
+	row := make(cells, len(l))
 	lines := lineReader{from: bufio.NewReaderSize(text, readBuffer)}
-	for row := int64(1); ; row++ {
+	for n := int64(1); ; n++ {
 		line, err := lines.next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
-			return &LoadError{File: path, Row: row, Err: describeRead(err)}
+			return &LoadError{File: path, Row: n, Err: describeRead(err)}
 		}
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		found, err := jsonCells(line)
-		if err != nil {
-			return &LoadError{File: path, Row: row, Err: err}
+		if err := row.read(l, line); err != nil {
+			return &LoadError{File: path, Row: n, Err: err}
 		}
-		if err := emit(row, &found); err != nil {
+		if err := emit(n, row); err != nil {
 			return err
 		}
 	}
@@ -116,56 +118,56 @@ func (l *lineReader) next() ([]byte, error) {
 	}
 }
 
-// jsonCells takes a line apart. Nested values stay as they are, byte for byte.
-func jsonCells(line []byte) (cells, error) {
+// read takes a line apart. Nested values stay as they are, byte for byte.
+func (c cells) read(l layout, line []byte) error {
+	clear(c)
 	// The decoder would put a replacement character for what is not UTF-8.
 	if !utf8.Valid(line) {
-		return cells{}, errors.New("it is not valid UTF-8")
+		return errors.New("it is not valid UTF-8")
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(line, &members); err != nil {
 		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return cells{}, errors.New("it is not a JSON object")
+			return errors.New("it is not a JSON object")
 		}
-		return cells{}, fmt.Errorf("it is not valid JSON: %w", err)
+		return fmt.Errorf("it is not valid JSON: %w", err)
 	}
 	if members == nil {
-		return cells{}, errors.New("it is not a JSON object")
+		return errors.New("it is not a JSON object")
 	}
-	var row cells
-	for i, name := range cellNames {
-		value, ok := members[string(name)]
+	for i, column := range l {
+		value, ok := members[string(column.name)]
 		if !ok || isNull(value) {
 			continue
 		}
-		text, err := jsonText(i, value)
+		text, err := jsonText(column, value)
 		if err != nil {
-			return cells{}, err
+			return err
 		}
-		row[i] = cell{text: text, set: true}
+		c[i] = cell{text: text, set: true}
 	}
-	return row, nil
+	return nil
 }
 
-// jsonText is the text of a member. JSON columns may be a value, or a string that holds one, as databases export it;
-// team_id is a number; the others are strings.
-func jsonText(column int, value []byte) ([]byte, error) {
+// jsonText is the text of a member. JSON columns and lists may be a value, or a string that holds one, as databases export
+// it; numbers and booleans are what they are; the others are strings.
+func jsonText(column layoutColumn, value []byte) ([]byte, error) {
 	isString := value[0] == '"'
-	switch column {
-	case cellTeamID:
+	switch column.kind { //nolint:exhaustive // the default says what becomes of the others
+	case query.TypeInteger, query.TypeFloat, query.TypeBoolean:
 		return value, nil
-	case cellProperties, cellPersonProperties:
+	case query.TypeJSON, query.TypeStrings:
 		if !isString {
 			return value, nil
 		}
 	default:
 		if !isString {
-			return nil, fmt.Errorf("%s is not a string", cellNames[column])
+			return nil, fmt.Errorf("%s is not a string", column.name)
 		}
 	}
 	var text string
 	if err := json.Unmarshal(value, &text); err != nil {
-		return nil, fmt.Errorf("%s is not a string: %w", cellNames[column], err)
+		return nil, fmt.Errorf("%s is not a string: %w", column.name, err)
 	}
 	return []byte(text), nil
 }

@@ -36,9 +36,10 @@ func (e *LoadError) Error() string {
 // Unwrap returns the reason.
 func (e *LoadError) Unwrap() error { return e.Err }
 
-// A parser reads one file, which is known to be a regular one, and gives each of its rows to emit. Errors of emit are
+// A parser reads one file, which is known to be a regular one, and gives each of its rows, with the cells
+// of a layout, to emit; they are valid until it returns. Errors of emit are
 // returned as they are, others name the row they are about.
-type parser func(ctx context.Context, path string, emit func(row int64, cells *cells) error) error
+type parser func(ctx context.Context, path string, l layout, emit func(row int64, cells cells) error) error
 
 // parserOf chooses by the name's ending.
 func (s *Store) parserOf(path string) (parser, error) {
@@ -85,6 +86,11 @@ var stagingTypes = []engine.Type{
 // A row must have uuid, event, distinct_id and timestamp. Where it lacks inserted_at it gets the time of the load, and
 // inserted_at for created_at; 1 for team_id, {} for properties, and nothing for the others.
 func (s *Store) Load(ctx context.Context, files ...string) (Loaded, error) {
+	return s.load(ctx, createStaging, publish, func(c *engine.Conn) (int64, error) { return s.stage(ctx, c, files) })
+}
+
+// load makes the staging table, has it filled and publishes what is in it.
+func (s *Store) load(ctx context.Context, create, publish string, stage func(c *engine.Conn) (int64, error)) (loaded Loaded, err error) {
 	select {
 	case s.loading <- struct{}{}:
 	case <-ctx.Done():
@@ -97,15 +103,14 @@ func (s *Store) Load(ctx context.Context, files ...string) (Loaded, error) {
 		return Loaded{}, err
 	}
 	defer c.Close()
-	if _, err := c.Exec(ctx, createStaging); err != nil {
-		return Loaded{}, fmt.Errorf("load events: %w", err)
+	if _, err := c.Exec(ctx, create); err != nil {
+		return Loaded{}, fmt.Errorf("load: %w", err)
 	}
-	var loaded Loaded
-	if loaded.Read, err = s.stage(ctx, c, files); err != nil {
+	if loaded.Read, err = stage(c); err != nil {
 		return Loaded{}, err
 	}
 	if loaded.Added, err = c.Exec(ctx, publish); err != nil {
-		return Loaded{}, fmt.Errorf("load events: %w", err)
+		return Loaded{}, fmt.Errorf("load: %w", err)
 	}
 	loaded.Skipped = loaded.Read - loaded.Added
 	return loaded, nil
@@ -116,12 +121,25 @@ const contextEvery = 1024
 
 // stage reads the files into the staging table and returns the number of rows.
 func (s *Store) stage(ctx context.Context, c *engine.Conn, files []string) (rows int64, err error) {
-	appender, err := c.Append(staging, stagingTypes...)
+	now := time.Now()
+	return s.stageRows(ctx, c, files, eventLayout, stagingTypes, func(a *engine.Appender, seq int64, row cells) error {
+		e, err := row.event(now)
+		if err == nil {
+			e.append(a, seq)
+		}
+		return err
+	})
+}
+
+// stageRows reads the rows of files into the staging table, by way of add.
+func (s *Store) stageRows(
+	ctx context.Context, c *engine.Conn, files []string, l layout, types []engine.Type, add func(a *engine.Appender, seq int64, row cells) error,
+) (rows int64, err error) {
+	appender, err := c.Append(staging, types...)
 	if err != nil {
-		return 0, fmt.Errorf("load events: %w", err)
+		return 0, fmt.Errorf("load: %w", err)
 	}
 	defer appender.Discard()
-	now := time.Now()
 	for _, file := range files {
 		parse, err := s.parserOf(file)
 		if err == nil {
@@ -130,15 +148,13 @@ func (s *Store) stage(ctx context.Context, c *engine.Conn, files []string) (rows
 		if err != nil {
 			return 0, &LoadError{File: file, Err: err}
 		}
-		err = parse(ctx, file, func(row int64, cells *cells) error {
+		err = parse(ctx, file, l, func(row int64, found cells) error {
 			if rows%contextEvery == 0 && ctx.Err() != nil {
 				return ctx.Err()
 			}
-			event, err := cells.event(now)
-			if err != nil {
+			if err := add(appender, rows, found); err != nil {
 				return &LoadError{File: file, Row: row, Err: err}
 			}
-			event.append(appender, rows)
 			rows++
 			return appender.Next()
 		})

@@ -18,13 +18,13 @@ func literalPath(path string) string {
 }
 
 // parseParquet has DuckDB read the file: all columns become text.
-func (s *Store) parseParquet(ctx context.Context, path string, emit func(int64, *cells) error) error {
+func (s *Store) parseParquet(ctx context.Context, path string, l layout, emit func(int64, cells) error) error {
 	c, err := s.connect()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	columns, list, err := parquetColumns(ctx, c, path)
+	columns, list, err := parquetColumns(ctx, c, path, l)
 	if err != nil {
 		return parquetError(path, 0, err)
 	}
@@ -33,7 +33,7 @@ func (s *Store) parseParquet(ctx context.Context, path string, emit func(int64, 
 		return parquetError(path, 0, err)
 	}
 	defer rows.Close()
-	row := int64(1)
+	found, row := make(cells, len(l)), int64(1)
 	for {
 		chunk, err := rows.Next(ctx)
 		if err != nil {
@@ -42,7 +42,7 @@ func (s *Store) parseParquet(ctx context.Context, path string, emit func(int64, 
 		if chunk == nil {
 			return nil
 		}
-		err = emitChunk(chunk, columns, row, emit)
+		err = emitChunk(chunk, columns, found, row, emit)
 		row += int64(chunk.Rows)
 		chunk.Close()
 		if err != nil {
@@ -52,15 +52,15 @@ func (s *Store) parseParquet(ctx context.Context, path string, emit func(int64, 
 }
 
 // emitChunk gives out rows whose cells are valid as long as the chunk.
-func emitChunk(chunk *engine.Chunk, columns []int, first int64, emit func(int64, *cells) error) error {
+func emitChunk(chunk *engine.Chunk, columns []int, found cells, first int64, emit func(int64, cells) error) error {
 	for row := range chunk.Rows {
-		var found cells
+		clear(found)
 		for i, column := range columns {
 			if values := chunk.Column(i); !values.Null(row) {
 				found[column] = cell{text: values.Text(row), set: true}
 			}
 		}
-		if err := emit(first+int64(row), &found); err != nil {
+		if err := emit(first+int64(row), found); err != nil {
 			return err
 		}
 	}
@@ -69,7 +69,7 @@ func emitChunk(chunk *engine.Chunk, columns []int, first int64, emit func(int64,
 
 // parquetColumns describes the file: which cells its columns are, and the SELECT list that turns them into text. Only
 // names of ours get into the list.
-func parquetColumns(ctx context.Context, c *engine.Conn, path string) (columns []int, list string, err error) {
+func parquetColumns(ctx context.Context, c *engine.Conn, path string, l layout) (columns []int, list string, err error) {
 	rows, err := c.Query(ctx,
 		"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM "+readParquet+")", literalPath(path))
 	if err != nil {
@@ -77,7 +77,7 @@ func parquetColumns(ctx context.Context, c *engine.Conn, path string) (columns [
 	}
 	defer rows.Close()
 	var expressions []string
-	var seen [cellCount]bool
+	seen := make([]bool, len(l))
 	for {
 		chunk, err := rows.Next(ctx)
 		if err != nil {
@@ -87,24 +87,22 @@ func parquetColumns(ctx context.Context, c *engine.Conn, path string) (columns [
 			break
 		}
 		for row := range chunk.Rows {
-			if column, ok := cellOf(string(chunk.Column(0).Text(row))); ok {
+			if column, ok := l.find(string(chunk.Column(0).Text(row))); ok {
 				columns, seen[column] = append(columns, column), true
-				expressions = append(expressions, parquetText(column, string(chunk.Column(1).Text(row))))
+				expressions = append(expressions, parquetText(l[column], string(chunk.Column(1).Text(row))))
 			}
 		}
 		chunk.Close()
 	}
-	for _, column := range required {
-		if !seen[column] {
-			return nil, "", fmt.Errorf("it lacks the column %s", cellNames[column])
-		}
+	if name, ok := l.missing(seen); ok {
+		return nil, "", fmt.Errorf("it lacks the column %s", name)
 	}
 	return columns, strings.Join(expressions, ", "), nil
 }
 
 // parquetText is the expression that turns a column into the text that a cell has.
-func parquetText(column int, kind string) string {
-	name := `"` + string(cellNames[column]) + `"`
+func parquetText(column layoutColumn, kind string) string {
+	name := `"` + string(column.name) + `"`
 	nested := strings.HasPrefix(kind, "STRUCT") || strings.HasPrefix(kind, "MAP") || strings.HasSuffix(kind, "]")
 	switch {
 	case strings.HasPrefix(kind, "TIMESTAMP"):

@@ -17,7 +17,7 @@ var _ sources.Source = (*Store)(nil)
 
 // Schema returns the columns of the query's rows.
 func (s *Store) Schema(_ context.Context, q query.Query) (*arrow.Schema, error) {
-	t, err := table(q.Model)
+	t, err := s.table(q.Model)
 	if err != nil {
 		return nil, err
 	}
@@ -25,8 +25,8 @@ func (s *Store) Schema(_ context.Context, q query.Query) (*arrow.Schema, error) 
 }
 
 // table is a model as it is in the store: its columns have the names and types of the fields.
-func table(name batch.Model) (sql.Table, error) {
-	m, err := query.PostHog().Need(name)
+func (s *Store) table(name batch.Model) (sql.Table, error) {
+	m, err := s.models.Need(name)
 	return sql.Table{Model: m}, err
 }
 
@@ -45,7 +45,7 @@ func (s *Store) Plan(ctx context.Context, q query.Query, limit int) ([]sources.S
 
 // Open streams the rows of one split.
 func (s *Store) Open(ctx context.Context, q query.Query, split sources.Split) (array.RecordReader, error) {
-	t, err := table(q.Model)
+	t, err := s.table(q.Model)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (s *Store) Earliest(ctx context.Context, q query.Query) (time.Time, bool, e
 
 // integers runs a query of one column of BIGINT or TIMESTAMP with few rows; nil = null.
 func (s *Store) integers(ctx context.Context, model batch.Model, statement func(sql.Table) (sql.Statement, error)) ([]*int64, error) {
-	t, err := table(model)
+	t, err := s.table(model)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,6 +30,9 @@ type Options struct {
 	Threads int
 	// SplitRows is the number of rows below which it is not worth to cut a split off; 0 = 50,000.
 	SplitRows int64
+	// Models that the store has tables for; nil = PostHog's. Each is in the table of its name, in columns of the names of its
+	// fields: where an operator's tables are makes no difference here.
+	Models query.Catalog
 	// Allocator of the record batches; nil = Go's memory.
 	Allocator memory.Allocator
 }
@@ -43,6 +47,7 @@ const (
 type Store struct {
 	lock      *lockfile.Lock
 	database  *engine.Database
+	models    query.Catalog
 	path      string
 	splitRows int64
 	allocator memory.Allocator
@@ -78,14 +83,25 @@ const createEvents = `CREATE TABLE IF NOT EXISTS events (
 )`
 
 // tables are the statements that make the tables of all models.
-func tables() []string {
+func (s *Store) tables() []string {
 	statements := []string{createEvents}
-	for _, m := range query.PostHog() {
+	for _, m := range s.models {
 		if m.Name != batch.ModelEvents {
 			statements = append(statements, createModel(m))
 		}
 	}
 	return statements
+}
+
+// stored is a model as the store keeps it.
+func stored(m query.Model) query.Model {
+	columns := make(map[query.Field]string, len(m.Fields))
+	for _, f := range m.Fields {
+		if columns[f.Name] = string(f.Name); f.Hidden && f.Instead != nil {
+			columns[f.Name] = "" // it is computed
+		}
+	}
+	return m.At([]string{string(m.Name)}, columns)
 }
 
 // createModel makes a table with the columns of a model.
@@ -97,7 +113,7 @@ func createModel(m query.Model) string {
 			columns[i] += " NOT NULL"
 		}
 	}
-	return "CREATE TABLE IF NOT EXISTS " + m.Table[0] + " (" + strings.Join(columns, ", ") + ")"
+	return `CREATE TABLE IF NOT EXISTS "` + m.Table[0] + `" (` + strings.Join(columns, ", ") + ")"
 }
 
 var columnTypes = map[query.Type]string{
@@ -108,7 +124,13 @@ var columnTypes = map[query.Type]string{
 // Open opens the store at path and makes it if it does not exist, but not its folder. One Store at a time can have a file
 // open; the error is *InUseError otherwise.
 func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
-	s := &Store{path: path, splitRows: o.SplitRows, allocator: o.Allocator, loading: make(chan struct{}, 1)}
+	s := &Store{path: path, models: slices.Clone(o.Models), splitRows: o.SplitRows, allocator: o.Allocator, loading: make(chan struct{}, 1)}
+	if s.models == nil {
+		s.models = query.PostHog()
+	}
+	for i, m := range s.models {
+		s.models[i] = stored(m)
+	}
 	if s.splitRows <= 0 {
 		s.splitRows = defaultSplitRows
 	}
@@ -164,7 +186,7 @@ func (s *Store) createTables(ctx context.Context) error {
 		return fmt.Errorf("create the tables: %w", err)
 	}
 	defer c.Close()
-	for _, statement := range tables() {
+	for _, statement := range s.tables() {
 		if _, err := c.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("create the tables: %w", err)
 		}

@@ -43,9 +43,12 @@ type Options struct {
 	Listen, UIListen string
 	// APIKey is the key of organization 1, project 1, user 1; empty = a new one.
 	APIKey string
-	// Load are files with events, loaded before the stack is ready.
-	Load []string
-	Log  *zap.Logger
+	// Load are files with events, loaded before the stack is ready; LoadModels are files with rows of other models.
+	Load       []string
+	LoadModels []ModelFile
+	// ModelsFile says in which tables and columns models are, and declares others; empty = PostHog's.
+	ModelsFile string
+	Log        *zap.Logger
 
 	// Plugins makes the kinds of destinations, given the folder for exported files; nil = all that the service has, with
 	// hosts on this machine allowed, and without TLS where a database has none.
@@ -64,6 +67,12 @@ type Options struct {
 	Tracing *telemetry.Tracing
 	// CatchUp is how long an outage may last without intervals being lost; zero = workflows.DefaultCatchUp.
 	CatchUp time.Duration
+}
+
+// A ModelFile is a file with rows of a model.
+type ModelFile struct {
+	Model batch.Model
+	File  string
 }
 
 // Housekeeping says how often the stack repairs what came apart and sweeps, and how long it leaves new things alone.
@@ -108,6 +117,7 @@ const (
 	mostBackfillConcurrency = 20
 	slots                   = 4
 	logRetention            = 30 * 24 * time.Hour
+	recountAfter            = time.Hour
 	closeTimeout            = 3 * time.Second
 	shutdownTimeout         = 2 * time.Second
 )
@@ -184,21 +194,33 @@ func (s *Stack) openStores(ctx context.Context) (err error) {
 
 // openSource opens what runs read.
 func (s *Stack) openSource(ctx context.Context) (err error) {
-	s.models = query.PostHog()
-	if s.options.SourceURL != "" {
-		s.models = service.ModelsAt(s.options.SourceTable)
-		s.source, err = service.OpenSource(s.options.SourceURL, s.models)
-		return err
+	file, err := service.ReadModels(s.options.SourceTable, s.options.ModelsFile)
+	if err != nil {
+		return fmt.Errorf("%s:\n%w", s.options.ModelsFile, err)
 	}
-	events, err := duckdb.Open(ctx, filepath.Join(s.dir.path, "events.duckdb"), duckdb.Options{})
+	s.models = file.Catalog
+	if s.options.SourceURL != "" {
+		if s.source, err = service.OpenSource(s.options.SourceURL, s.models); err != nil {
+			return err
+		}
+		return service.CheckModels(ctx, s.source, file, s.options.Log)
+	}
+	events, err := duckdb.Open(ctx, filepath.Join(s.dir.path, "events.duckdb"), duckdb.Options{Models: s.models})
 	if err != nil {
 		return fmt.Errorf("open events: %w", err)
 	}
 	if s.source = events; s.options.Source != nil {
 		s.source = s.options.Source(events)
 	}
-	s.Loaded, err = events.Load(ctx, s.options.Load...)
-	return err
+	if s.Loaded, err = events.Load(ctx, s.options.Load...); err != nil {
+		return err
+	}
+	for _, l := range s.options.LoadModels {
+		if _, err := events.LoadModel(ctx, l.Model, l.File); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keyOf is the key that the options ask for: a bad one ends the start before anything is made.
@@ -246,7 +268,7 @@ func (s *Stack) serve() (err error) {
 	house := s.options.housekeeping()
 	s.worker, err = parts.StartWorker(service.WorkerOptions{
 		Source: s.source, Limits: s.options.limits(), Slots: slots, BackfillSlots: slots, Concurrency: s.options.Concurrency,
-		HousekeepEvery: house.Every, Grace: house.Grace, LogRetention: logRetention,
+		HousekeepEvery: house.Every, Grace: house.Grace, LogRetention: logRetention, RecountAfter: recountAfter,
 	})
 	if err != nil {
 		return err

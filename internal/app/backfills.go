@@ -28,6 +28,8 @@ type BackfillStore interface {
 	OpenBackfillsOf(ctx context.Context, exportID uuid.UUID) ([]batch.Backfill, error)
 	// DeliveredWithin returns the bounds of the deliveries that overlap the range.
 	DeliveredWithin(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Interval, error)
+	// DeliveredOtherwise returns a delivery that overlaps the range and whose rows were chosen by another time; nil = none.
+	DeliveredOtherwise(ctx context.Context, exportID uuid.UUID, within batch.Interval, by batch.Clock) (*batch.Interval, error)
 	// DeliveredLately sums up the newest deliveries of the export that have rows.
 	DeliveredLately(ctx context.Context, exportID uuid.UUID, limit int) (rows, bytes int64, err error)
 }
@@ -64,6 +66,8 @@ type Backfills struct {
 	// Concurrency is how many intervals of a backfill run at once unless it says otherwise, MostConcurrency how many it
 	// may say.
 	Concurrency, MostConcurrency int
+	// Lookback leaves out rows that happened longer before their interval; 0 = none.
+	Lookback time.Duration
 }
 
 // Get returns a backfill of the team's export.
@@ -84,6 +88,7 @@ type BackfillDraft struct {
 	Concurrency   *int // nil = as the server's
 	SkipDelivered bool
 	Replace       bool
+	By            batch.Clock // empty = by ingestion
 }
 
 // Create validates the draft and starts a backfill. With an id that is not zero, a backfill that has it already is
@@ -120,7 +125,10 @@ func (s *Backfills) backfillOf(e batch.Export, d BackfillDraft) (batch.Backfill,
 	}
 	b := batch.Backfill{
 		ExportID: e.ID, TeamID: e.TeamID, StartAt: from, EndAt: to, Concurrency: s.Concurrency,
-		Order: d.Order, SkipDelivered: d.SkipDelivered, Replace: d.Replace,
+		Order: d.Order, SkipDelivered: d.SkipDelivered, Replace: d.Replace, By: d.By,
+	}
+	if err := s.checkSelection(e, b.By); err != nil {
+		return batch.Backfill{}, err
 	}
 	if b.Order == "" {
 		b.Order = batch.OldestFirst
@@ -138,6 +146,17 @@ func (s *Backfills) backfillOf(e batch.Export, d BackfillDraft) (batch.Backfill,
 		b.Concurrency = *n
 	}
 	return b, nil
+}
+
+// checkSelection refuses to choose rows of a model by a time that it does not have.
+func (s *Backfills) checkSelection(e batch.Export, by batch.Clock) error {
+	if by != batch.ByTimestamp {
+		return nil
+	}
+	if m, ok := s.Models.Model(e.Model); ok && m.Occurred == "" {
+		return invalid("by", codeInvalid, "Rows of the model '%s' have no time of their own: they can only be backfilled by 'inserted_at'.", e.Model)
+	}
+	return nil
 }
 
 // checkStart refuses a backfill from the beginning of time of a query that asks where its interval starts.
@@ -198,6 +217,15 @@ func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill)
 	if err := refusal(outlook.Check(b.Replace)); err != nil {
 		return batch.Backfill{}, err
 	}
+	if !b.Replace {
+		other, err := s.Store.DeliveredOtherwise(ctx, e.ID, outlook.Range, b.By)
+		if err == nil && other != nil {
+			err = refusal(batch.MixedSelections(*other, b.By))
+		}
+		if err != nil {
+			return batch.Backfill{}, err
+		}
+	}
 	err = s.Store.CreateBackfill(ctx, b, s.Limit)
 	switch {
 	case errors.Is(err, batch.ErrTooManyBackfills):
@@ -227,6 +255,13 @@ func (s *Backfills) retry(ctx context.Context, r batch.Run, id uuid.UUID) (batch
 		return made, err
 	}
 	b := batch.Backfill{ID: id, Retry: true, EndAt: &r.Interval.End, Concurrency: 1}
+	if r.BackfillID != nil { // the same rows as before
+		of, err := s.Store.Backfill(ctx, r.TeamID, r.ExportID, *r.BackfillID)
+		if err != nil {
+			return batch.Backfill{}, err
+		}
+		b.By = of.By
+	}
 	if !r.Interval.Start.IsZero() {
 		b.StartAt = &r.Interval.Start
 	}

@@ -48,7 +48,7 @@ func (s *Backfills) Preview(ctx context.Context, teamID int64, exportID uuid.UUI
 	if err != nil {
 		return Preview{}, refusalOf(err)
 	}
-	earliest, any, known, err := s.earliest(ctx, e, selection)
+	earliest, any, known, err := s.earliest(ctx, e, b, selection)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -66,29 +66,31 @@ func (s *Backfills) Preview(ctx context.Context, teamID int64, exportID uuid.UUI
 	if !known {
 		return p, nil
 	}
-	return p, s.weigh(ctx, e, selection, &p)
+	return p, s.weigh(ctx, e, b, selection, &p)
 }
 
 // earliest asks the source for its earliest row. It is not known without a source, or when the answer takes too long.
-func (s *Backfills) earliest(ctx context.Context, e batch.Export, selection query.Selection) (at time.Time, any, known bool, err error) {
+func (s *Backfills) earliest(ctx context.Context, e batch.Export, b batch.Backfill, selection query.Selection) (at time.Time, any, known bool, err error) {
 	if s.Source == nil {
 		return at, false, false, nil
 	}
 	known, err = inTime(ctx, previewTimeout, func(ctx context.Context) error {
-		at, any, err = s.Source.Earliest(ctx, query.Query{TeamID: e.TeamID, Model: selection.Model.Name})
+		at, any, err = s.Source.Earliest(ctx, query.Query{TeamID: e.TeamID, Model: selection.Model.Name, By: query.TimeOf(b.By)})
 		return err
 	})
 	return at, any, known, err
 }
 
 // weigh counts the rows of a preview and estimates their size.
-func (s *Backfills) weigh(ctx context.Context, e batch.Export, selection query.Selection, p *Preview) error {
+func (s *Backfills) weigh(ctx context.Context, e batch.Export, b batch.Backfill, selection query.Selection, p *Preview) error {
 	if selection.Bounded() {
 		return nil // which rows it exports depends on the interval of each run
 	}
 	var rows int64
 	known, err := inTime(ctx, previewTimeout, func(ctx context.Context) (err error) {
-		rows, err = s.Source.Count(ctx, s.Plugins.Rows(e, selection, p.Range))
+		asked := s.Plugins.Rows(e, selection, p.Range)
+		asked.By, asked.Lookback = query.TimeOf(b.By), s.Lookback
+		rows, err = s.Source.Count(ctx, asked)
 		return err
 	})
 	if err != nil || !known {

@@ -30,6 +30,8 @@ type Parts struct {
 	Plugins  *destinations.Registry
 	// Models are what can be exported.
 	Models query.Catalog
+	// Lookback leaves out rows that happened longer before their interval; 0 = none.
+	Lookback time.Duration
 	// Source tells previews what there is; nil = they do not say.
 	Source  sources.Source
 	Metrics *telemetry.Metrics
@@ -96,7 +98,7 @@ type UseCases struct {
 func (p Parts) UseCases(q Quotas) UseCases {
 	flows := p.flows()
 	backfills := &app.Backfills{
-		Store: p.store(), Workflows: flows, Models: p.Models, Plugins: p.Plugins, Log: p.Log, Now: time.Now,
+		Store: p.store(), Workflows: flows, Models: p.Models, Lookback: p.Lookback, Plugins: p.Plugins, Log: p.Log, Now: time.Now,
 		Limit: q.Backfills, Concurrency: q.BackfillConcurrency, MostConcurrency: max(q.BackfillConcurrency, q.MostBackfillConcurrency),
 	}
 	runs := &app.Runs{Store: p.store(), Workflows: flows, Backfills: backfills, Logs: p.RunLog, Log: p.Log, Now: time.Now}

@@ -30,10 +30,3 @@ func OpenSource(url string, models query.Catalog) (sources.Source, error) {
 	}
 	return nil, batch.Errorf(batch.CodeConfig, nil, "the address of the source must begin with postgres://, clickhouse://, http:// or https://")
 }
-
-// ModelsAt are PostHog's models with events in a table, optionally with its schema.
-func ModelsAt(table string) query.Catalog {
-	models := query.PostHog()
-	events, _ := models.Model(batch.ModelEvents)
-	return models.With(events.At(strings.Split(table, "."), nil))
-}

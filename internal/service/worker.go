@@ -40,6 +40,8 @@ type WorkerOptions struct {
 	Grace time.Duration
 	// LogRetention is how long the lines that customers see are kept.
 	LogRetention time.Duration
+	// RecountAfter is how long after a delivery its interval is counted again, for rows that came late; 0 = never.
+	RecountAfter time.Duration
 	// AuditRetention is how long the entries of the audit log are kept; 0 = for ever.
 	AuditRetention time.Duration
 	// Adjust, if not nil, may change the activities before they are registered, and Interceptors wrap them: tests put
@@ -65,7 +67,7 @@ type Worker struct {
 func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	flows := p.flows()
 	acts := &activities.Activities{
-		Store: p.store(), Source: o.Source, Models: p.Models, Plugins: p.Plugins, Executions: flows, Failing: p.UseCases(Quotas{}).Exports, Notifier: p.notifier(), Logs: p.RunLog, Metrics: p.Metrics,
+		Store: p.store(), Source: o.Source, Models: p.Models, Lookback: p.Lookback, Plugins: p.Plugins, Executions: flows, Failing: p.UseCases(Quotas{}).Exports, Notifier: p.notifier(), Logs: p.RunLog, Metrics: p.Metrics,
 		Log: p.Log, Limits: o.Limits, Concurrency: o.Concurrency, Now: time.Now,
 		Memory: activities.NewMemory(cmp.Or(o.Memory, activities.DefaultMemory)),
 	}
@@ -106,9 +108,10 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 			Store: p.store(), Workflows: flows, Logs: p.RunLog, Metrics: p.Metrics, Log: p.Log, Now: time.Now, Grace: o.Grace,
 			CatchUp: cmp.Or(p.CatchUp, workflows.DefaultCatchUp),
 		},
-		sweeper: &activities.Sweeper{Activities: acts, Store: p.store(), Grace: o.Grace},
-		watch:   &app.Watch{Store: p.store(), Notifier: p.notifier(), Now: time.Now, Grace: o.Grace},
-		store:   p.store(), retention: o.LogRetention, auditRetention: o.AuditRetention, every: o.HousekeepEvery, log: p.Log, metrics: p.Metrics,
+		sweeper:   &activities.Sweeper{Activities: acts, Store: p.store(), Grace: o.Grace},
+		recounter: &activities.Recounter{Activities: acts, Store: p.store(), After: o.RecountAfter},
+		watch:     &app.Watch{Store: p.store(), Notifier: p.notifier(), Now: time.Now, Grace: o.Grace},
+		store:     p.store(), retention: o.LogRetention, auditRetention: o.AuditRetention, every: o.HousekeepEvery, log: p.Log, metrics: p.Metrics,
 	}
 	go func() {
 		defer close(w.done)
@@ -173,6 +176,7 @@ func (w *Worker) stopWorkers() {
 type housekeeper struct {
 	reconciler *app.Reconciler
 	sweeper    *activities.Sweeper
+	recounter  *activities.Recounter
 	watch      *app.Watch
 	store      interface {
 		DeleteLogs(ctx context.Context, before time.Time, limit int) (int64, error)
@@ -220,7 +224,7 @@ func (h housekeeper) pass(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
 	_, err := h.reconciler.Reconcile(ctx)
-	err = errors.Join(err, h.sweeper.Sweep(ctx), h.watch.Pass(ctx))
+	err = errors.Join(err, h.sweeper.Sweep(ctx), h.recounter.Recount(ctx), h.watch.Pass(ctx))
 	_, logsErr := h.store.DeleteLogs(ctx, time.Now().Add(-h.retention), logsPerSweep)
 	_, answersErr := h.store.DeleteAnswers(ctx, time.Now(), answersPerSweep)
 	_, permitsErr := h.store.DeletePermits(ctx, permitsKept, permitsPerSweep)

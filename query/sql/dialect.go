@@ -65,6 +65,7 @@ func PostgreSQL() Dialect {
 			query.TypeString: "NULL::text", query.TypeInteger: "NULL::bigint", query.TypeFloat: "NULL::float8", query.TypeBoolean: "NULL::boolean",
 			query.TypeInstant: "NULL::timestamptz", query.TypeDate: "NULL::date", query.TypeJSON: "NULL::text", query.TypeStrings: "NULL::text[]",
 		},
+		distinct: postgresDistinct,
 		quantiles: func(at fragment, parts int64) fragment {
 			return fill("unnest(percentile_disc(ARRAY["+fractions(parts)+"]::float8[]) WITHIN GROUP (ORDER BY @1))", at)
 		},

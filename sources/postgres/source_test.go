@@ -76,7 +76,9 @@ func (l layout) create(t *testing.T, c *pgx.Conn) {
 		}
 		columns = append(columns, pgx.Identifier{l.column(f)}.Sanitize()+" "+kind)
 	}
-	_, err := c.Exec(t.Context(), "CREATE TABLE "+l.table().Sanitize()+" ("+strings.Join(columns, ", ")+")")
+	// The index spares the suite the search for duplicates, of which it has none.
+	_, err := c.Exec(t.Context(), "CREATE TABLE "+l.table().Sanitize()+" ("+strings.Join(columns, ", ")+"); CREATE UNIQUE INDEX ON "+
+		l.table().Sanitize()+" ("+pgx.Identifier{l.column(query.FieldUUID)}.Sanitize()+")")
 	require.NoError(t, err)
 }
 
@@ -244,7 +246,7 @@ func TestATableWithoutTheTimeOfArrivalCannotWork(t *testing.T) {
 func TestCheckNamesTheColumnsThatAreWrong(t *testing.T) {
 	t.Parallel()
 	s := start(t, postgres.Options{}, strings.Replace(small, "distinct_id text", "distinct_id text, properties bytea", 1))
-	err := s.Check(t.Context())
+	err := s.Check(t.Context(), query.PostHog())
 	for _, problem := range []string{
 		`the table events of the PostgreSQL source has no column "created_at", which the model events has for created_at`,
 		`the column "properties" of the table events of the PostgreSQL source has the type bytea, and the field properties of the model events is a json`,
@@ -339,4 +341,50 @@ func TestTheEndOfTheContextFreesAReaderThatNobodyReads(t *testing.T) {
 	cancel()
 	requireIdle(t, dsn)
 	require.ErrorIs(t, r.Err(), context.Canceled)
+}
+
+// Of events that come twice one is read, over all splits, and counted once; a table with a unique index has none of them,
+// and is spared the search.
+func TestAnEventThatComesTwiceIsReadOnce(t *testing.T) {
+	t.Parallel()
+	db := server.Database(t)
+	c, err := pgx.Connect(t.Context(), db)
+	require.NoError(t, err)
+	defer c.Close(t.Context())
+	_, err = c.Exec(t.Context(), `CREATE TABLE events (uuid uuid, team_id bigint, event text, distinct_id text, timestamp timestamptz, inserted_at timestamptz);
+		INSERT INTO events SELECT lpad(i::text, 32, '0')::uuid, i % 2 + 1, 'e', 'd', now(), '2026-03-01T00:00:00Z'::timestamptz + i * interval '1 second' + copy * interval '200 seconds'
+			FROM generate_series(0, 399) i, generate_series(0, 2) copy`)
+	require.NoError(t, err)
+	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	q := query.Query{
+		TeamID: 1, Model: batch.ModelEvents, Interval: batch.Interval{Start: start, End: start.Add(time.Hour)},
+		Columns: []query.Column{{Name: "uuid", Field: query.FieldUUID}},
+	}
+	read := func() (rows, splits int) {
+		t.Helper()
+		s, err := postgres.New(postgres.Options{DSN: db, SplitRows: 50})
+		require.NoError(t, err)
+		n, err := s.Count(t.Context(), q)
+		require.NoError(t, err)
+		planned, err := s.Plan(t.Context(), q, 4)
+		require.NoError(t, err)
+		for _, split := range planned {
+			r, err := s.Open(t.Context(), q, split)
+			require.NoError(t, err)
+			for r.Next() {
+				rows += int(r.RecordBatch().NumRows())
+			}
+			require.NoError(t, r.Err())
+			r.Release()
+		}
+		require.EqualValues(t, n, rows)
+		return rows, len(planned)
+	}
+	rows, splits := read()
+	require.Equal(t, 200, rows)
+	require.Equal(t, 4, splits)
+	_, err = c.Exec(t.Context(), `DELETE FROM events a USING events b WHERE a.uuid = b.uuid AND a.ctid > b.ctid; CREATE UNIQUE INDEX ON events (team_id, uuid)`)
+	require.NoError(t, err)
+	rows, _ = read()
+	require.Equal(t, 200, rows)
 }

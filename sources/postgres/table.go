@@ -18,23 +18,30 @@ import (
 // wrong.
 type tables struct {
 	mu    sync.Mutex
-	known map[batch.Model]map[string]string
+	known map[batch.Model]known
 }
 
-func (t *tables) get(name batch.Model) (map[string]string, bool) {
+// known is what is known of a table.
+type known struct {
+	types map[string]string // by column
+	// unique says that no two rows agree in what tells events apart.
+	unique bool
+}
+
+func (t *tables) get(name batch.Model) (known, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	types, ok := t.known[name]
-	return types, ok
+	k, ok := t.known[name]
+	return k, ok
 }
 
-func (t *tables) put(name batch.Model, types map[string]string) {
+func (t *tables) put(name batch.Model, k known) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.known == nil {
-		t.known = make(map[batch.Model]map[string]string)
+		t.known = make(map[batch.Model]known)
 	}
-	t.known[name] = types
+	t.known[name] = k
 }
 
 func (t *tables) forget() {
@@ -53,15 +60,19 @@ const readColumns = `SELECT a.attname, CASE WHEN b.typtype = 'e' THEN 'text' ELS
 // table finds out how a model is kept, and refuses a table in which a field that is used has no column, or one of the
 // wrong type. Used nil = all fields.
 func (s *Source) table(ctx context.Context, c *pgx.Conn, m query.Model, used map[query.Field]bool) (sql.Table, error) {
-	types, ok := s.tables.get(m.Name)
+	found, ok := s.tables.get(m.Name)
 	if !ok {
 		var err error
-		if types, err = columnTypes(ctx, c, m); err != nil {
+		if found, err = look(ctx, c, m); err != nil {
 			return sql.Table{}, err
 		}
-		s.tables.put(m.Name, types)
+		s.tables.put(m.Name, found)
 	}
+	types := found.types
 	table := sql.Table{Model: m, Kinds: make(map[query.Field]string)}
+	if m.Name == batch.ModelEvents && !m.Mutable() && !found.unique {
+		table.Distinct = identity
+	}
 	var problems []error
 	for _, f := range m.Fields {
 		if f.Column == "" || used != nil && !used[f.Name] {
@@ -70,8 +81,8 @@ func (s *Source) table(ctx context.Context, c *pgx.Conn, m query.Model, used map
 		kind, ok := types[f.Column]
 		if !ok {
 			problems = append(problems, batch.Errorf(batch.CodeConfig, nil,
-				"the table %s of the PostgreSQL source has no column %q, which the model %s has for %s",
-				strings.Join(m.Table, "."), f.Column, m.Name, f.Name))
+				"the table %s of the PostgreSQL source has no column %q, which the model %s has for %s; it has %s",
+				strings.Join(m.Table, "."), f.Column, m.Name, f.Name, query.Listed(types)))
 		} else if allowed := typesOf[f.Type]; allowed != nil && !slices.Contains(allowed, kind) {
 			problems = append(problems, batch.Errorf(batch.CodeSchema, nil,
 				"the column %q of the table %s of the PostgreSQL source has the type %s, and the field %s of the model %s is a %s",
@@ -80,6 +91,30 @@ func (s *Source) table(ctx context.Context, c *pgx.Conn, m query.Model, used map
 		table.Kinds[f.Name] = kind
 	}
 	return table, errors.Join(problems...)
+}
+
+// identity is what tells events apart: of those that agree in all of it, one is read.
+var identity = []query.Field{query.FieldEvent, query.FieldDistinctID, query.FieldUUID}
+
+// readUnique asks for a unique index over nothing but some columns: what it holds for is there once.
+const readUnique = `SELECT EXISTS (SELECT FROM pg_catalog.pg_index i
+	WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+	AND NOT EXISTS (SELECT FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) AS key
+		JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = key WHERE a.attname <> ALL ($2::text[])))`
+
+// look finds out what is to be known of a model's table.
+func look(ctx context.Context, c *pgx.Conn, m query.Model) (k known, err error) {
+	if k.types, err = columnTypes(ctx, c, m); err != nil {
+		return known{}, err
+	}
+	var columns []string
+	for _, f := range append([]query.Field{m.Tenant}, identity...) {
+		if spec, ok := m.Spec(f); ok && spec.Column != "" {
+			columns = append(columns, spec.Column)
+		}
+	}
+	err = c.QueryRow(ctx, readUnique, pgx.Identifier(m.Table).Sanitize(), columns).Scan(&k.unique)
+	return k, err
 }
 
 // columnTypes reads the columns of a model's table.
@@ -114,8 +149,8 @@ var typesOf = map[query.Type][]string{
 	query.TypeStrings: {"_text", "_varchar"},
 }
 
-// Check compares the models with the tables of the database, all of them, and says what is wrong with each.
-func (s *Source) Check(ctx context.Context) error {
+// Check compares models with the tables of the database, and says all that is wrong with each.
+func (s *Source) Check(ctx context.Context, models query.Catalog) error {
 	c, err := s.connect(ctx)
 	if err != nil {
 		return err
@@ -123,7 +158,7 @@ func (s *Source) Check(ctx context.Context) error {
 	defer hangUp(ctx, c)
 	s.tables.forget()
 	var problems []error
-	for _, m := range s.models {
+	for _, m := range models {
 		if _, err := s.table(ctx, c, m, nil); err != nil {
 			if err = classify(ctx, err); batch.CodeOf(err).Retryable() {
 				return err

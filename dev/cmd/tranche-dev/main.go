@@ -11,9 +11,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
+	"tranche/batch"
 	"tranche/dev/stack"
 	"tranche/internal/telemetry"
 )
@@ -55,6 +57,15 @@ func parse(args []string, out io.Writer) (options, error) {
 		o.Load = append(o.Load, v)
 		return nil
 	})
+	flags.Func("load-model", "load rows of another model from `MODEL=FILE`, such as persons=persons.jsonl; repeatable", func(v string) error {
+		model, file, ok := strings.Cut(v, "=")
+		if !ok || model == "" || file == "" {
+			return errors.New("it must be MODEL=FILE")
+		}
+		o.LoadModels = append(o.LoadModels, stack.ModelFile{Model: batch.Model(model), File: file})
+		return nil
+	})
+	flags.StringVar(&o.ModelsFile, "models", "", "YAML `FILE` with the tables and columns of models, and with models of your own")
 	flags.StringVar(&o.SourceURL, "source", "", "read events from a clickhouse:// or postgres:// `URL` in place of the loaded files")
 	flags.StringVar(&o.SourceTable, "source-table", "events", "table with the events at --source, optionally with its schema")
 	flags.BoolVar(&o.demo, "demo", false, "make events, export them by the hour to files, and print what was delivered")
@@ -75,8 +86,8 @@ func parse(args []string, out io.Writer) (options, error) {
 	if o.once && !o.demo {
 		return o, errors.New("--once goes with --demo")
 	}
-	if o.SourceURL != "" && (o.demo || len(o.Load) > 0) {
-		return o, errors.New("--source goes with neither --demo nor --load, whose events are loaded here")
+	if o.SourceURL != "" && (o.demo || len(o.Load)+len(o.LoadModels) > 0) {
+		return o, errors.New("--source goes with none of --demo, --load and --load-model, whose rows are loaded here")
 	}
 	return o, nil
 }

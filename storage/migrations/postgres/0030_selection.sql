@@ -1,0 +1,2 @@
+-- By which time a backfill chooses rows: '' = when they arrived, as scheduled runs do.
+ALTER TABLE backfills ADD COLUMN selection text NOT NULL DEFAULT '';
