@@ -32,6 +32,7 @@ import (
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
 	"tranche/internal/testprocess"
+	"tranche/query"
 	"tranche/storage"
 	"tranche/workflows"
 )
@@ -167,7 +168,7 @@ func (h *harness) startAPI() {
 	metrics := telemetry.NewMetrics(registry)
 	parts := service.Parts{
 		DB: h.db, Temporal: h.client, Metrics: metrics, RunLog: telemetry.NewRunLog(h.db, metrics, zap.NewNop()), Log: zap.NewNop(), Registry: registry,
-		Models:  service.ModelsAt("events"),
+		Models:  query.PostHog(),
 		Plugins: destinations.NewRegistry(memory.Plugin(memory.Client{URL: h.control.URL + "/op", Worker: "api"})),
 	}
 	server, err := parts.API(service.APIOptions{

@@ -25,6 +25,7 @@ import (
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
 	"tranche/sources/postgres"
+	"tranche/query"
 	"tranche/storage"
 )
 
@@ -73,7 +74,7 @@ func runWorker(text string) error {
 	if err != nil {
 		return err
 	}
-	source, err := postgres.New(postgres.Options{DSN: c.Database, Models: service.ModelsAt("events"), SplitRows: 2})
+	source, err := postgres.New(postgres.Options{DSN: c.Database, Models: query.PostHog(), SplitRows: 2})
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func runWorker(text string) error {
 	probe := &probe{config: c}
 	parts := service.Parts{
 		DB: db, Temporal: temporal, Metrics: metrics, RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, Registry: registry,
-		Models:  service.ModelsAt("events"),
+		Models:  query.PostHog(),
 		Plugins: destinations.NewRegistry(memory.Plugin(memory.Client{URL: c.Control + "/op", Worker: c.Name})),
 	}
 	worker, err := parts.StartWorker(service.WorkerOptions{
