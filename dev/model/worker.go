@@ -24,8 +24,8 @@ import (
 	"tranche/destinations/destinationtest/memory"
 	"tranche/internal/service"
 	"tranche/internal/telemetry"
-	"tranche/sources/postgres"
 	"tranche/query"
+	"tranche/sources/postgres"
 	"tranche/storage"
 )
 
