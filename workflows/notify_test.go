@@ -97,16 +97,13 @@ func (p *post) Notified(_ batch.Event, outcome string) {
 }
 
 // play runs Notify over the real activities.
-func (p *post) play(t *testing.T, arrange ...func(*testsuite.TestWorkflowEnvironment)) workflows.NotifyResult {
+func (p *post) play(t *testing.T) workflows.NotifyResult {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	p.env = suite.NewTestWorkflowEnvironment()
 	p.env.SetWorkerOptions(patient)
 	p.env.SetTestTimeout(time.Minute)
 	p.env.RegisterActivity(&activities.Notices{Store: p, Sender: p, Metrics: p, Log: zap.NewNop()})
-	for _, a := range arrange {
-		a(p.env)
-	}
 	p.env.ExecuteWorkflow(workflows.Notify, workflows.NotifyInput{NotificationID: uuid.New(), TeamID: 1, Event: batch.EventFailed})
 	require.True(t, p.env.IsWorkflowCompleted())
 	require.NoError(t, p.env.GetWorkflowError())
