@@ -232,7 +232,7 @@ func TestSoakAlertsOnADatabaseThatFails(t *testing.T) {
 	w.begin()
 	s.completed(export, s.backfill(export, epoch.Format(time.RFC3339), epoch.Add(time.Hour).Format(time.RFC3339)), workPatience)
 	ask(2)
-	w.until("lines to be lost", has("tranche_run_log_dropped_total", 1))
+	w.until("lines to be lost", func(sc scrape) bool { return well(sc) && has("tranche_run_log_dropped_total", 1)(sc) })
 	w.stages[1].still = true
 	w.end(30, "TrancheRunLogDropping", "TrancheHousekeepingStuck")
 
@@ -240,7 +240,9 @@ func TestSoakAlertsOnADatabaseThatFails(t *testing.T) {
 	w.begin()
 	was, _ := w.stages[1].ended.sum("tranche_housekeeping_success_timestamp_seconds")
 	ask(2)
-	w.until("housekeeping to succeed", has("tranche_housekeeping_success_timestamp_seconds", was+0.001))
+	w.until("housekeeping to succeed", func(sc scrape) bool {
+		return well(sc) && has("tranche_housekeeping_success_timestamp_seconds", was+0.001)(sc)
+	})
 	w.end(30)
 
 	exec("ALTER TABLE exports RENAME TO exports_away")
@@ -259,7 +261,7 @@ func TestSoakAlertsOnADatabaseThatFails(t *testing.T) {
 	w.until("housekeeping to succeed", func(sc scrape) bool {
 		at, _ := sc.sum("tranche_housekeeping_success_timestamp_seconds")
 		began, _ := w.stages[len(w.stages)-1].began.sum("tranche_housekeeping_success_timestamp_seconds")
-		return at > began
+		return well(sc) && at > began
 	})
 	w.end(30)
 	w.requireAlerts()

@@ -9,7 +9,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
 
 	"tranche/internal/doctest"
 	"tranche/internal/telemetry"
@@ -87,7 +86,7 @@ func TestThePageOfMetricsIsCurrent(t *testing.T) {
 func TestTheSDKsMetricsKeepTheTagsThatHaveFewValues(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	var handler client.MetricsHandler = TemporalMetrics(registry)
+	handler := TemporalMetrics(registry)
 	handler = handler.WithTags(map[string]string{"namespace": "default", "operation": "overwritten"})
 	call := handler.WithTags(map[string]string{"operation": "StartWorkflowExecution", "task_queue": "a-queue"})
 	call.Counter("temporal_request").Inc(2)
