@@ -70,7 +70,9 @@ func is(metric string, want float64, labels ...string) func(scrape) bool {
 func TestSoakAlertsOnWhatIsLateMissedAndRepaired(t *testing.T) {
 	t.Parallel()
 	soak(t)
-	s := startStackWith(t, nil, func(o *stack.Options) { o.CatchUp = 12*time.Hour + 30*time.Minute })
+	hour := time.Now().UTC().Truncate(time.Hour)
+	events := newEventMaker(54).within(hour.Add(-16*time.Hour), 16*time.Hour, 300) // without rows, nothing is staged
+	s := startStackWith(t, events, func(o *stack.Options) { o.CatchUp = 12*time.Hour + 30*time.Minute })
 	w := s.watching()
 	w.aside = "TrancheQueueStarving" // what stands at the gate keeps others waiting, if for long
 	w.begin()
@@ -78,7 +80,7 @@ func TestSoakAlertsOnWhatIsLateMissedAndRepaired(t *testing.T) {
 	w.end(15)
 
 	w.begin()
-	created := time.Now().UTC().Truncate(time.Hour).Add(-15*time.Hour + time.Minute)
+	created := hour.Add(-15*time.Hour + time.Minute)
 	e := s.since(created, func(e *batch.Export) { e.Destination.Type = gateType })
 	s.atGate(1)
 	w.until("the export to be late", func(sc scrape) bool {
