@@ -180,7 +180,8 @@ func TestSoakAlertsOnRunsThatFailAndRowsThatAreTooLate(t *testing.T) {
 	source.grows.Store(false)
 	for _, e := range []batch.Export{theirs, ours} {
 		require.True(t, s.isPaused(e.ID))
-		s.do(http.MethodPost, at(e.ID)+"/unpause", map[string]any{"backfill": true}, nil)
+		s.do(http.MethodPost, at(e.ID)+"/unpause", map[string]any{}, nil)
+		s.do(http.MethodPost, at(e.ID)+"/coverage/fill", map[string]any{}, nil)
 		until(t, workPatience, "what failed to be delivered", func() bool { return s.finished(e.ID) >= 4 })
 	}
 	var made struct {
