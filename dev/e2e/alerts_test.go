@@ -70,7 +70,9 @@ func is(metric string, want float64, labels ...string) func(scrape) bool {
 func TestSoakAlertsOnWhatIsLateMissedAndRepaired(t *testing.T) {
 	t.Parallel()
 	soak(t)
-	s := startStackWith(t, nil, func(o *stack.Options) { o.CatchUp = 12*time.Hour + 30*time.Minute })
+	hour := time.Now().UTC().Truncate(time.Hour)
+	events := newEventMaker(54).within(hour.Add(-16*time.Hour), 16*time.Hour, 300) // without rows, nothing is staged
+	s := startStackWith(t, events, func(o *stack.Options) { o.CatchUp = 12*time.Hour + 30*time.Minute })
 	w := s.watching()
 	w.aside = "TrancheQueueStarving" // what stands at the gate keeps others waiting, if for long
 	w.begin()
@@ -78,7 +80,7 @@ func TestSoakAlertsOnWhatIsLateMissedAndRepaired(t *testing.T) {
 	w.end(15)
 
 	w.begin()
-	created := time.Now().UTC().Truncate(time.Hour).Add(-15*time.Hour + time.Minute)
+	created := hour.Add(-15*time.Hour + time.Minute)
 	e := s.since(created, func(e *batch.Export) { e.Destination.Type = gateType })
 	s.atGate(1)
 	w.until("the export to be late", func(sc scrape) bool {
@@ -178,7 +180,8 @@ func TestSoakAlertsOnRunsThatFailAndRowsThatAreTooLate(t *testing.T) {
 	source.grows.Store(false)
 	for _, e := range []batch.Export{theirs, ours} {
 		require.True(t, s.isPaused(e.ID))
-		s.do(http.MethodPost, at(e.ID)+"/unpause", map[string]any{"backfill": true}, nil)
+		s.do(http.MethodPost, at(e.ID)+"/unpause", map[string]any{}, nil)
+		s.do(http.MethodPost, at(e.ID)+"/coverage/fill", map[string]any{}, nil)
 		until(t, workPatience, "what failed to be delivered", func() bool { return s.finished(e.ID) >= 4 })
 	}
 	var made struct {
@@ -232,7 +235,7 @@ func TestSoakAlertsOnADatabaseThatFails(t *testing.T) {
 	w.begin()
 	s.completed(export, s.backfill(export, epoch.Format(time.RFC3339), epoch.Add(time.Hour).Format(time.RFC3339)), workPatience)
 	ask(2)
-	w.until("lines to be lost", has("tranche_run_log_dropped_total", 1))
+	w.until("lines to be lost", func(sc scrape) bool { return well(sc) && has("tranche_run_log_dropped_total", 1)(sc) })
 	w.stages[1].still = true
 	w.end(30, "TrancheRunLogDropping", "TrancheHousekeepingStuck")
 
@@ -240,7 +243,9 @@ func TestSoakAlertsOnADatabaseThatFails(t *testing.T) {
 	w.begin()
 	was, _ := w.stages[1].ended.sum("tranche_housekeeping_success_timestamp_seconds")
 	ask(2)
-	w.until("housekeeping to succeed", has("tranche_housekeeping_success_timestamp_seconds", was+0.001))
+	w.until("housekeeping to succeed", func(sc scrape) bool {
+		return well(sc) && has("tranche_housekeeping_success_timestamp_seconds", was+0.001)(sc)
+	})
 	w.end(30)
 
 	exec("ALTER TABLE exports RENAME TO exports_away")
@@ -259,7 +264,7 @@ func TestSoakAlertsOnADatabaseThatFails(t *testing.T) {
 	w.until("housekeeping to succeed", func(sc scrape) bool {
 		at, _ := sc.sum("tranche_housekeeping_success_timestamp_seconds")
 		began, _ := w.stages[len(w.stages)-1].began.sum("tranche_housekeeping_success_timestamp_seconds")
-		return at > began
+		return well(sc) && at > began
 	})
 	w.end(30)
 	w.requireAlerts()

@@ -124,7 +124,7 @@ func (w *watch) series(name string) string {
 				values = append(values, fmt.Sprintf("%d+60x%d", clock*60, s.minutes-1))
 				before = float64((clock + s.minutes - 1) * 60)
 			}
-		case had && (strings.Contains(name, "_total{") || strings.Contains(name, "_count{")):
+		case strings.Contains(name, "_total{"), strings.Contains(name, "_count{"): // one that is new has grown from nothing
 			values = append(values, fmt.Sprintf("%g+%gx%d", from+(to-from)/float64(s.minutes), (to-from)/float64(s.minutes), s.minutes-1))
 		default:
 			values = append(values, fmt.Sprintf("%gx%d", to, s.minutes-1))
