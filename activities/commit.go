@@ -44,6 +44,9 @@ func (a *Activities) commit(ctx context.Context, d delivery, generation int) (Co
 		return committedOf(done), err
 	}
 	receipts, planned, err := a.Store.Receipts(ctx, d.run.ID, generation)
+	if errors.Is(err, batch.ErrNotFound) { // recording the delivery removed the plan, and the answer was lost
+		return Committed{}, batch.Errorf(batch.CodeSuperseded, nil, "a run of another length has replaced what this one delivered")
+	}
 	if err != nil {
 		return Committed{}, err
 	}

@@ -189,6 +189,20 @@ func TestWhatARunOfAnotherLengthPublishedWithoutRecordingItIsRemoved(t *testing.
 	p.deliveredAre(bothHours)
 }
 
+func TestACommitWhoseAnswerIsLostAndWhoseDeliveryIsReplacedIsOver(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.source.add(interval, 3)
+	w := p.process()
+	id := p.beginOf(interval, nil)
+	w.stage(id)
+	require.NoError(t, w.commit(id, 1))
+	b := p.replacing(bothHours, bothHours.End)
+	w.deliverOf(bothHours, &b)
+	requireCode(t, w.commit(id, 1), batch.CodeSuperseded)
+	p.deliveredAre(bothHours)
+}
+
 // Several runs may each have to remove the same delivery of another length.
 func TestRunsThatReplaceTheSameDeliveryDoNotFenceEachOther(t *testing.T) {
 	t.Parallel()
