@@ -86,12 +86,7 @@ func TestThePageOfMetricsIsCurrent(t *testing.T) {
 func TestTheSDKsMetricsKeepTheTagsThatHaveFewValues(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-<<<<<<< HEAD
 	handler := TemporalMetrics(registry).WithTags(map[string]string{"namespace": "default", "operation": "overwritten"})
-=======
-	handler := TemporalMetrics(registry)
-	handler = handler.WithTags(map[string]string{"namespace": "default", "operation": "overwritten"})
->>>>>>> observe
 	call := handler.WithTags(map[string]string{"operation": "StartWorkflowExecution", "task_queue": "a-queue"})
 	call.Counter("temporal_request").Inc(2)
 	call.Counter("temporal_request").Inc(-5) // a counter never falls

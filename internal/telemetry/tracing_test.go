@@ -89,13 +89,8 @@ func TestAnExecutionHasTheSamePlaceInEveryProcess(t *testing.T) {
 		defer func() { require.NoError(t, tracing.Stop(within(t))) }()
 		return tracing.Root(name)
 	}
-<<<<<<< HEAD
 	here, elsewhere := place(1, "an execution"), place(1, "an execution")
 	require.Equal(t, here, elsewhere)
-=======
-	here, there := place(1, "an execution"), place(1, "an execution")
-	require.Equal(t, here, there)
->>>>>>> observe
 	require.NotEqual(t, place(1, "an execution").TraceID(), place(1, "another").TraceID())
 	require.True(t, place(1, "an execution").IsSampled())
 	require.False(t, place(0, "an execution").IsSampled())
