@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"tranche/batch"
 	"tranche/destinations"
@@ -28,9 +29,12 @@ func (a *Activities) refuseOverlap(ctx context.Context, d delivery) error {
 	if len(others) == 0 && mixed == nil {
 		return nil
 	}
-	replaces, err := a.replaces(ctx, d.run)
-	if err != nil || replaces {
+	b, err := a.replacing(ctx, d.run)
+	if err != nil {
 		return err
+	}
+	if b != nil {
+		return a.refuseBeyond(ctx, d, *b, bounds)
 	}
 	if len(others) == 0 {
 		return batch.MixedSelections(*mixed, by)
@@ -39,13 +43,40 @@ func (a *Activities) refuseOverlap(ctx context.Context, d delivery) error {
 		"%s was delivered as an interval of its own, and would be delivered twice: a backfill with \"replace\" takes its place", others[0])
 }
 
-// replaces says whether the run may take the place of deliveries of other lengths.
-func (a *Activities) replaces(ctx context.Context, r batch.Run) (bool, error) {
+// replacing is the backfill for which the run may take the place of deliveries of other lengths; nil = it may not.
+func (a *Activities) replacing(ctx context.Context, r batch.Run) (*batch.Backfill, error) {
 	if r.BackfillID == nil {
-		return false, nil
+		return nil, nil
 	}
 	b, err := a.Store.BackfillByID(ctx, *r.BackfillID)
-	return b.Replace, err
+	if err != nil || !b.Replace {
+		return nil, err
+	}
+	return &b, nil
+}
+
+// refuseBeyond is an error when a delivery in the run's interval reaches beyond the range of the backfill: replacing it
+// would lose rows that no run of the backfill delivers. Whoever asked for the backfill was told of those that there were
+// then; a schedule may have delivered one since.
+func (a *Activities) refuseBeyond(ctx context.Context, d delivery, b batch.Backfill, bounds []batch.Interval) error {
+	calendar, err := d.export.Calendar()
+	if err != nil {
+		return err
+	}
+	delivered, now := batch.NewDelivered(bounds), a.Now()
+	err = b.Look(calendar, delivered, time.Time{}, now).Check(true)
+	if err == nil {
+		return nil
+	}
+	// Where there are no rows before the range, none are lost.
+	earliest, any, sourceErr := a.source().Earliest(ctx, query.Query{TeamID: d.export.TeamID, Model: d.query.Model, By: d.query.By})
+	if sourceErr != nil {
+		return sourceErr
+	}
+	if !any {
+		return err
+	}
+	return b.Look(calendar, delivered, earliest, now).Check(true)
 }
 
 // takePlace takes out of sight what overlaps the run's interval: deliveries of other lengths that it replaces, and what

@@ -98,6 +98,27 @@ func TestARunThatIsRefusedAtItsCommitFencesNobody(t *testing.T) {
 	p.deliveredAre(interval, nextHour)
 }
 
+func TestARunDoesNotReplaceADeliveryThatReachesBeyondItsBackfill(t *testing.T) {
+	t.Parallel()
+	late := batch.Interval{Start: interval.Start.Add(interval.End.Sub(interval.Start) / 2), End: nextHour.End}
+	for name, c := range map[string]struct{ ours, theirs batch.Interval }{
+		"beyond its end": {interval, bothHours}, "before its start": {late, interval},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
+			p.source.add(interval, 3)
+			w := p.process()
+			b := p.replacing(c.ours, c.ours.End) // before anything was delivered, so that nobody could be told
+			w.deliverOf(c.theirs, nil) // a schedule with other intervals delivers meanwhile
+			_, err := w.plan(w.beginOf(c.ours, &b))
+			requireCode(t, err, batch.CodeOverlap)
+			p.deliveredAre(c.theirs)
+			p.sees(p.source.ids(interval))
+		})
+	}
+}
+
 func TestARunThatReplacesTakesThePlaceOfDeliveriesOfAnotherLength(t *testing.T) {
 	t.Parallel()
 	for name, from := range map[string]batch.Interval{"two hours at once": bothHours, "all from the beginning": {End: bothHours.End}} {

@@ -156,7 +156,7 @@ func modelsIn(rows map[string][]modelRow) map[string]func(t *testing.T) []string
 func TestEverySourceDeliversTheSameOfEveryModel(t *testing.T) {
 	t.Parallel()
 	found := map[string]map[string][]string{}
-	for name, args := range modelsIn(modelRows()) { //nolint:paralleltest // they share what they found
+	for name, args := range modelsIn(modelRows()) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			dev := startDev(t, dir, args(t)...)
@@ -224,17 +224,17 @@ func tableExport(t *testing.T, model string) targetTable {
 }
 
 // requireNewest expects each key of the team once, as it was last.
-func (t targetTable) requireNewest(test *testing.T) {
-	test.Helper()
-	c, err := pgx.Connect(test.Context(), t.address)
-	require.NoError(test, err)
-	defer c.Close(test.Context())
+func (g targetTable) requireNewest(t *testing.T) {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), g.address)
+	require.NoError(t, err)
+	defer c.Close(t.Context())
 	newest := map[string]string{
 		"persons":  `count(DISTINCT distinct_id) = 20 AND bool_and(properties = '{"n": 2}' AND person_version = 2) AND count(*) FILTER (WHERE is_deleted) = 4`,
 		"sessions": `count(DISTINCT session_id) = 20 AND bool_and(pageview_count = 2 AND NOT is_bounce AND urls[2] = '/2''s') AND min(vitals_lcp) = 0.5`,
 		"orders":   `count(DISTINCT id) = 20 AND bool_and(total = 2.25 AND day = '` + epoch.AddDate(0, 0, 1).Format(time.DateOnly) + `')`,
-	}[t.model]
+	}[g.model]
 	var right bool
-	require.NoError(test, c.QueryRow(test.Context(), "SELECT count(*) = 20 AND "+newest+" FROM "+t.model).Scan(&right))
-	require.True(test, right, t.model)
+	require.NoError(t, c.QueryRow(t.Context(), "SELECT count(*) = 20 AND "+newest+" FROM "+g.model).Scan(&right))
+	require.True(t, right, g.model)
 }

@@ -52,6 +52,7 @@ type manual struct {
 }
 
 func newManual(t *testing.T) *manual {
+	t.Helper()
 	return &manual{t: t, path: map[string]string{"tranche": programs.service, "tranche-dev": programs.dev}, known: map[string]string{}}
 }
 
@@ -241,7 +242,7 @@ func (r routes) find(method, path string) bool {
 
 func same(parts, wanted []string) bool {
 	for i, part := range parts {
-		if part != wanted[i] && !(strings.HasPrefix(part, "{") && strings.ContainsAny(wanted[i][:1], "{$0123456789")) {
+		if part != wanted[i] && (!strings.HasPrefix(part, "{") || !strings.ContainsAny(wanted[i][:1], "{$0123456789")) {
 			return false
 		}
 	}
