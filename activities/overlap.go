@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"tranche/batch"
 	"tranche/destinations"
@@ -34,7 +33,7 @@ func (a *Activities) refuseOverlap(ctx context.Context, d delivery) error {
 		return err
 	}
 	if b != nil {
-		return a.refuseBeyond(ctx, d, *b, bounds)
+		return a.refuseBeyond(ctx, d, *b, others)
 	}
 	if len(others) == 0 {
 		return batch.MixedSelections(*mixed, by)
@@ -55,28 +54,32 @@ func (a *Activities) replacing(ctx context.Context, r batch.Run) (*batch.Backfil
 	return &b, nil
 }
 
-// refuseBeyond is an error when a delivery in the run's interval reaches beyond the range of the backfill: replacing it
-// would lose rows that no run of the backfill delivers. Whoever asked for the backfill was told of those that there were
-// then; a schedule may have delivered one since.
-func (a *Activities) refuseBeyond(ctx context.Context, d delivery, b batch.Backfill, bounds []batch.Interval) error {
-	calendar, err := d.export.Calendar()
-	if err != nil {
-		return err
+// refuseBeyond is an error when a delivery in the run's interval reaches beyond the backfill: replacing it would lose rows
+// that no run of the backfill delivers. Whoever asked for the backfill was told of those that there were then; a schedule
+// may have delivered one since, by another calendar than the backfill's: the bounds are what was asked for and the run's own.
+func (a *Activities) refuseBeyond(ctx context.Context, d delivery, b batch.Backfill, others []batch.Interval) error {
+	end := a.Now()
+	if b.EndAt != nil {
+		end = *b.EndAt
 	}
-	delivered, now := batch.NewDelivered(bounds), a.Now()
-	err = b.Look(calendar, delivered, time.Time{}, now).Check(true)
-	if err == nil {
-		return nil
+	for _, other := range others {
+		refusal := batch.Errorf(batch.CodeOverlap, nil,
+			"%s was delivered as one interval, which reaches beyond the backfill: rows would be lost if it were replaced", other)
+		if other.End.After(end) && other.End.After(d.run.Interval.End) {
+			return refusal
+		}
+		if b.StartAt == nil || !other.Start.Before(*b.StartAt) || !other.Start.Before(d.run.Interval.Start) {
+			continue
+		}
+		earliest, any, err := a.source().Earliest(ctx, query.Query{TeamID: d.export.TeamID, Model: d.query.Model, By: d.query.By})
+		if err != nil {
+			return err
+		}
+		if !any || earliest.Before(*b.StartAt) && earliest.Before(d.run.Interval.Start) {
+			return refusal
+		}
 	}
-	// Where there are no rows before the range, none are lost.
-	earliest, any, sourceErr := a.source().Earliest(ctx, query.Query{TeamID: d.export.TeamID, Model: d.query.Model, By: d.query.By})
-	if sourceErr != nil {
-		return sourceErr
-	}
-	if !any {
-		return err
-	}
-	return b.Look(calendar, delivered, earliest, now).Check(true)
+	return nil
 }
 
 // takePlace takes out of sight what overlaps the run's interval: deliveries of other lengths that it replaces, and what

@@ -110,7 +110,7 @@ func TestARunDoesNotReplaceADeliveryThatReachesBeyondItsBackfill(t *testing.T) {
 			p.source.add(interval, 3)
 			w := p.process()
 			b := p.replacing(c.ours, c.ours.End) // before anything was delivered, so that nobody could be told
-			w.deliverOf(c.theirs, nil) // a schedule with other intervals delivers meanwhile
+			w.deliverOf(c.theirs, nil)           // a schedule with other intervals delivers meanwhile
 			_, err := w.plan(w.beginOf(c.ours, &b))
 			requireCode(t, err, batch.CodeOverlap)
 			p.deliveredAre(c.theirs)
