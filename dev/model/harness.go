@@ -67,7 +67,8 @@ type harness struct {
 	stopping  bool
 	teams     int64
 
-	sequences, steps int // what was walked
+	calendars        bool // may change, and backfills replace deliveries of another length
+	sequences, steps int  // what was walked
 }
 
 // startHarness starts everything. Broken names a part of the protocol that the workers leave out.

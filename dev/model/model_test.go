@@ -32,19 +32,20 @@ func setting(name string, fallback int) int {
 	return fallback
 }
 
-// TestEveryIntervalIsVisibleExactlyOnceWhateverFails is the promise.
+// TestEveryIntervalIsVisibleExactlyOnceWhateverFails is the promise, for exports whose intervals keep their length.
 func TestEveryIntervalIsVisibleExactlyOnceWhateverFails(t *testing.T) { //nolint:paralleltest // it measures its own faults
-	prove(t, setting("TRANCHE_MODEL_CHECKS", 4), setting("TRANCHE_MODEL_STEPS", 12))
+	prove(t, false, setting("TRANCHE_MODEL_CHECKS", 4), setting("TRANCHE_MODEL_STEPS", 12))
 }
 
 // prove walks a number of random sequences of about so many steps, and prints which faults struck on the way. On a
-// failure rapid shrinks the sequence and prints the seed that repeats it.
-func prove(t *testing.T, checks, steps int) {
+// failure rapid shrinks the sequence and prints the seed that repeats it. With calendars, intervals change their length too.
+func prove(t *testing.T, calendars bool, checks, steps int) {
 	t.Helper()
 	require.NoError(t, flag.Set("rapid.checks", strconv.Itoa(checks)))
 	require.NoError(t, flag.Set("rapid.steps", strconv.Itoa(steps)))
 	require.NoError(t, flag.Set("rapid.shrinktime", "3m"))
 	h := startHarness(t, &database, os.Getenv("TRANCHE_MODEL_BROKEN"))
+	h.calendars = calendars
 	began := time.Now()
 	rapid.Check(t, func(rt *rapid.T) { h.walk(rt) })
 	t.Logf("%d sequences of %d steps in %s: %d visible states; runs by outcome:\n  %s\nfaults that struck:\n  %s",
@@ -77,10 +78,10 @@ func (h *harness) walk(rt *rapid.T) {
 	h.sequences++
 }
 
-// TestSoakEveryIntervalIsVisibleExactlyOnce walks for hours; make soak runs it.
+// TestSoakEveryIntervalIsVisibleExactlyOnce walks for hours, through changes of the calendar too; make soak runs it.
 func TestSoakEveryIntervalIsVisibleExactlyOnce(t *testing.T) { //nolint:paralleltest // it measures its own faults
 	if os.Getenv("SOAK") != "true" {
 		t.Skip("a long random walk: run make soak")
 	}
-	prove(t, setting("TRANCHE_MODEL_CHECKS", 150), setting("TRANCHE_MODEL_STEPS", 40))
+	prove(t, true, setting("TRANCHE_MODEL_CHECKS", 150), setting("TRANCHE_MODEL_STEPS", 40))
 }

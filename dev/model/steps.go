@@ -22,7 +22,7 @@ import (
 // steps are what users, operators and accidents do. One that a walk should meet more often has several names.
 func (s *sequence) steps() map[string]func(*rapid.T) error {
 	h := s.h
-	return map[string]func(*rapid.T) error{
+	steps := map[string]func(*rapid.T) error{
 		"rows arrive late":         s.rowsArrive,
 		"rows arrive now":          s.rowsArriveNow,
 		"rows are erased":          s.rowsAreErased,
@@ -41,8 +41,6 @@ func (s *sequence) steps() map[string]func(*rapid.T) error {
 		"cancel a backfill":        s.each(func(e *export, rt *rapid.T) error { return e.act(rt, "backfills", true, "/cancel") }),
 		"pause a backfill":         s.each(func(e *export, rt *rapid.T) error { return e.act(rt, "backfills", true, "/pause") }),
 		"resume a backfill":        s.each(func(e *export, rt *rapid.T) error { return e.act(rt, "backfills", true, "/resume") }),
-		"change the calendar":      s.each((*export).changeCalendar),
-		"and change it again":      s.each((*export).changeCalendar),
 		"pause":                    s.each(func(e *export, rt *rapid.T) error { return e.call(rt.Context(), http.MethodPost, "/pause", nil, nil) }),
 		"unpause":                  s.each((*export).unpause),
 		"and unpause":              s.each((*export).unpause),
@@ -62,6 +60,11 @@ func (s *sequence) steps() map[string]func(*rapid.T) error {
 		"the server restarts":      func(*rapid.T) error { h.restartTemporal(func() {}); return nil },
 		"everything comes to rest": func(rt *rapid.T) error { return s.settle(rt.Context()) },
 	}
+	if h.calendars {
+		steps["change the calendar"] = s.each((*export).changeCalendar)
+		steps["and change it again"] = s.each((*export).changeCalendar)
+	}
+	return steps
 }
 
 func anyWorker(rt *rapid.T) string {
@@ -136,7 +139,7 @@ func (e *export) backfill(rt *rapid.T) error {
 		"order":          rapid.SampledFrom(batch.BackfillOrders).Draw(rt, "order"),
 		"concurrency":    rapid.IntRange(1, 3).Draw(rt, "concurrency"),
 		"skip_delivered": rapid.IntRange(0, 3).Draw(rt, "skip") == 0,
-		"replace":        rapid.Bool().Draw(rt, "replace"),
+		"replace":        e.h.calendars && rapid.Bool().Draw(rt, "replace"),
 	}
 	v, err := e.now(rt.Context())
 	if err != nil {
