@@ -86,18 +86,19 @@ func TestWhatAScheduleMeansByItsNominalTime(t *testing.T) {
 
 func TestALocalTimeThatTheClocksRepeatEndsOneInterval(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	two, now := 2, at("12:00:01")
-	_, err := w.db.WithClock(func() time.Time { return now }).UpdateExport(t.Context(), 1, w.export.ID, func(e *batch.Export) error {
-		e.Frequency, e.Timezone, e.OffsetHour = batch.Daily, "Europe/Berlin", &two
-		return nil
-	})
-	require.NoError(t, err)
+	begin := func(nominal time.Time) activities.Begun { // an execution of its own
+		w := newWorld(t)
+		two, now := 2, at("12:00:01")
+		_, err := w.db.WithClock(func() time.Time { return now }).UpdateExport(t.Context(), 1, w.export.ID, func(e *batch.Export) error {
+			e.Frequency, e.Timezone, e.OffsetHour = batch.Daily, "Europe/Berlin", &two
+			return nil
+		})
+		require.NoError(t, err)
+		return w.beginWith(t, activities.BeginInput{Nominal: &nominal})
+	}
 	first := time.Date(2026, 10, 25, 0, 0, 0, 0, time.UTC) // 02:00 summer time, and an hour later 02:00 again
-	begun := w.beginWith(t, activities.BeginInput{Nominal: &first})
-	require.Equal(t, batch.Interval{Start: first.AddDate(0, 0, -1), End: first}, begun.Interval)
-	second := first.Add(time.Hour)
-	require.Contains(t, w.beginWith(t, activities.BeginInput{Nominal: &second}).Skip, "for the second time")
+	require.Equal(t, batch.Interval{Start: first.AddDate(0, 0, -1), End: first}, begin(first).Interval)
+	require.Contains(t, begin(first.Add(time.Hour)).Skip, "for the second time")
 }
 
 func TestADueIntervalThatWasDeliveredMeanwhileIsLeftAlone(t *testing.T) {

@@ -155,7 +155,7 @@ func TestTheAddressBehindProxies(t *testing.T) {
 		"nothing but trusted proxies":            {"10.0.0.1:1", "10.0.0.2, 10.0.0.3", "10.0.0.2"},
 		"a peer that is no address, like a pipe": {"@", "198.51.100.1", ""},
 	} {
-		r := w.request(t, http.MethodPatch, exports+"/"+id.String(), "{}")
+		r := w.request(t, http.MethodPatch, exports+"/"+id.String(), `{"name": "`+name+`"}`)
 		r.RemoteAddr = c.peer
 		if c.forwarded != "" {
 			r.Header.Set("X-Forwarded-For", c.forwarded)
