@@ -43,7 +43,7 @@ func deliveryRowOf(d batch.Delivery) (deliveryRow, error) {
 	return deliveryRow{
 		ExportID: d.ExportID, IntervalStart: utc(d.Interval.Start), IntervalEnd: utc(d.Interval.End),
 		RunID: d.RunID, Generation: d.Generation, Token: d.Token, Rows: d.Rows, Bytes: d.Bytes,
-		Objects: string(objects), Manifest: d.Manifest, CommittedAt: utc(d.CommittedAt), SupersededAt: utcOrNil(d.SupersededAt),
+		Objects: string(objects), Manifest: d.Manifest, CommittedAt: utc(d.CommittedAt), LateRows: d.LateRows, SupersededAt: utcOrNil(d.SupersededAt),
 	}, nil
 }
 

@@ -123,7 +123,7 @@ func TestMappingsForgetNothing(t *testing.T) {
 	})
 	t.Run("delivery", func(t *testing.T) {
 		t.Parallel()
-		requireRoundTrip(t, deliveryRowOf, deliveryOf, "LateRows")
+		requireRoundTrip(t, deliveryRowOf, deliveryOf, "RecountedAt")
 	})
 	t.Run("log entry", func(t *testing.T) {
 		t.Parallel()
