@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
@@ -20,6 +21,7 @@ import (
 	"tranche/batch"
 	"tranche/destinations"
 	"tranche/dev/temporal"
+	"tranche/internal/telemetry"
 	"tranche/query"
 	"tranche/sources"
 	"tranche/storage"
@@ -61,7 +63,7 @@ func startLongBackfill(t *testing.T, hours int, order batch.BackfillOrder) *long
 	w.RegisterWorkflowWithOptions(l.run, workflow.RegisterOptions{Name: "ExportInterval"})
 	w.RegisterActivity(&activities.Activities{
 		Store: l.db, Source: oneRow{at: start}, Models: query.PostHog(), Plugins: destinations.NewRegistry(), Executions: flows, Logs: nothing{},
-		Log: zap.NewNop(), Limits: activities.Embedded(), Now: time.Now,
+		Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: zap.NewNop(), Limits: activities.Embedded(), Now: time.Now,
 	})
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)

@@ -153,8 +153,9 @@ func modelsIn(rows map[string][]modelRow) map[string]func(t *testing.T) []string
 
 // Persons, sessions and declared models give the same files from every source, each key once in an interval in its newest
 // version, and tables are merged by key.
-func TestEverySourceDeliversTheSameOfEveryModel(t *testing.T) {
+func TestSoakEverySourceDeliversTheSameOfEveryModel(t *testing.T) {
 	t.Parallel()
+	soak(t)
 	found := map[string]map[string][]string{}
 	for name, args := range modelsIn(modelRows()) {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -101,7 +102,7 @@ func (r *reader) begin(allocator memory.Allocator) error {
 		return batch.Errorf(batch.CodeInternal, nil, "the ClickHouse source sent %d columns, not %d", stream.Schema().NumFields(), r.schema.NumFields())
 	}
 	for i, field := range r.schema.Fields() {
-		if got := stream.Schema().Field(i).Type; !arrow.TypeEqual(got, field.Type) {
+		if got := stream.Schema().Field(i).Type; !fits(got, field.Type) {
 			return batch.Errorf(batch.CodeSchema, nil, "the ClickHouse source sent the column %s as %s, not %s", field.Name, got, field.Type)
 		}
 	}
@@ -152,11 +153,38 @@ func (r *reader) Next() bool {
 			return false
 		}
 		if received := r.stream.RecordBatch(); received.NumRows() > 0 {
-			r.current = array.NewRecordBatch(r.schema, received.Columns(), received.NumRows())
+			r.current = r.batch(received)
 			return true
 		}
 	}
 	return false
+}
+
+// batch is what was received under the schema that was asked for.
+func (r *reader) batch(received arrow.RecordBatch) arrow.RecordBatch {
+	columns := slices.Clone(received.Columns())
+	for i, field := range r.schema.Fields() {
+		if arrow.TypeEqual(columns[i].DataType(), field.Type) {
+			continue
+		}
+		was := columns[i].Data()
+		data := array.NewData(field.Type, was.Len(), was.Buffers(), was.Children(), was.NullN(), was.Offset())
+		columns[i] = array.MakeFromData(data)
+		data.Release()
+		defer columns[i].Release()
+	}
+	return array.NewRecordBatch(r.schema, columns, received.NumRows())
+}
+
+// fits says whether a column of type got can stand for one of type want. Of the items of an Array, ClickHouse says that
+// none is null, which is more than a list promises.
+func fits(got, want arrow.DataType) bool {
+	items, isList := got.(*arrow.ListType)
+	wanted, isWanted := want.(*arrow.ListType)
+	if isList && isWanted {
+		return fits(items.Elem(), wanted.Elem())
+	}
+	return arrow.TypeEqual(got, want)
 }
 
 // complete says whether the stream ended as it should, and nothing came after it.
