@@ -156,11 +156,15 @@ func TestAChangeOfTheCalendarWhileAnIntervalIsStillToBegin(t *testing.T) {
 			require.NotNil(t, after.FirstInterval)
 			due := hours(created, int(after.FirstInterval.Start.Sub(created)/time.Hour))
 			require.NotEmpty(t, due)
+			// The newest may still be in the time that its schedule's jitter had: nobody else starts it before that is over.
+			if newest := len(due) - 1; time.Since(due[newest].End) < batch.Hourly.Jitter()+time.Minute {
+				due = due[:newest]
+			}
 			s.do(http.MethodPost, at(e.ID)+"/pause", nil, nil) // what comes later is not of interest
 			until(t, workPatience, "the intervals before the change", func() bool {
 				all, err := s.DB().DeliveredBounds(t.Context(), e.ID, batch.Interval{End: after.FirstInterval.Start})
 				require.NoError(t, err)
-				return len(all) == len(due)
+				return len(all) >= len(due)
 			})
 			all, err := s.DB().DeliveredBounds(t.Context(), e.ID, batch.Interval{End: time.Now()})
 			require.NoError(t, err)
