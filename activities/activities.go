@@ -78,7 +78,7 @@ type Store interface {
 	// other lengths count, Forget removes one of which nothing is visible any more. FencedIntervals returns the other
 	// intervals of which FencedObjects knows files.
 	Visible(ctx context.Context, exportID uuid.UUID, i batch.Interval) ([]batch.Delivery, error)
-	Supersede(ctx context.Context, r batch.Run, token int64) error
+	Supersede(ctx context.Context, r batch.Run, token int64, others []batch.Interval) error
 	Forget(ctx context.Context, r batch.Run, token int64, d batch.Delivery) error
 	FencedIntervals(ctx context.Context, exportID uuid.UUID, i batch.Interval) ([]batch.Interval, error)
 	RecordDelivery(ctx context.Context, d batch.Delivery) error
