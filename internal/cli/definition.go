@@ -19,10 +19,8 @@ import (
 	"tranche/batch"
 )
 
-const (
-	maxDefinitions = 1 << 20 // bytes of a file
-	maxFiles       = 1000
-)
+// maxFiles is how many files of a directory are read.
+const maxFiles = 1000
 
 // A definition is an export as code. In its fields, texts that name variables are references.
 type definition struct {
@@ -103,9 +101,9 @@ func (s *session) readDefinitions(path string) ([]definition, error) {
 	var err error
 	if path == "-" {
 		path = "standard input"
-		text, err = readAll(s.env.In, path, maxDefinitions)
+		text, err = readAll(s.env.In, path)
 	} else {
-		text, err = readFile(path, maxDefinitions)
+		text, err = readFile(path)
 	}
 	if err != nil {
 		return nil, err
