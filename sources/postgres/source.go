@@ -27,6 +27,9 @@ type Source struct {
 	tables    tables
 	splitRows int64
 	allocator memory.Allocator
+
+	snapshotFor time.Duration // below zero = none is held
+	snapshots   snapshots
 }
 
 // New makes a source. It does not connect.
@@ -52,6 +55,9 @@ func New(o Options) (*Source, error) {
 	}
 	if s.allocator == nil {
 		s.allocator = memory.NewGoAllocator()
+	}
+	if s.snapshotFor = o.SnapshotFor; s.snapshotFor == 0 {
+		s.snapshotFor = defaultSnapshotFor
 	}
 	timeout := o.StatementTimeout
 	if timeout <= 0 {
@@ -86,13 +92,13 @@ func (s *Source) Plan(ctx context.Context, q query.Query, limit int) ([]sources.
 	})
 }
 
-// Open streams the rows of one split, out of a snapshot.
+// Open streams the rows of one split, out of a snapshot: the one that the split names, as long as somebody holds it.
 func (s *Source) Open(ctx context.Context, q query.Query, split sources.Split) (array.RecordReader, error) {
 	schema, err := s.Schema(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	c, statement, err := s.prepare(ctx, q, func(t sql.Table) (sql.Statement, error) { return s.dialect.Select(t, q, split.Range) })
+	c, statement, err := s.prepare(ctx, q, split.Snapshot, func(t sql.Table) (sql.Statement, error) { return s.dialect.Select(t, q, split.Range) })
 	if err != nil {
 		return nil, err
 	}
@@ -124,18 +130,21 @@ func (s *Source) Earliest(ctx context.Context, q query.Query) (time.Time, bool, 
 // Kind names the source in metrics and traces.
 func (s *Source) Kind() string { return "postgres" }
 
-// Close has nothing to do: connections end with their calls.
-func (s *Source) Close() error { return nil }
+// Close lets go of the snapshots that are held. All other connections end with their calls.
+func (s *Source) Close() error {
+	s.snapshots.close()
+	return nil
+}
 
 // prepare connects and makes a statement about a model's table. The caller hangs up.
 func (s *Source) prepare(
-	ctx context.Context, q query.Query, statement func(sql.Table) (sql.Statement, error),
+	ctx context.Context, q query.Query, snapshot string, statement func(sql.Table) (sql.Statement, error),
 ) (*pgx.Conn, sql.Statement, error) {
 	m, err := s.models.Need(q.Model)
 	if err != nil {
 		return nil, sql.Statement{}, err
 	}
-	c, err := s.connect(ctx)
+	c, err := s.join(ctx, snapshot)
 	if err != nil {
 		return nil, sql.Statement{}, err
 	}
@@ -157,7 +166,7 @@ func (s *Source) prepare(
 func column[T any](
 	ctx context.Context, s *Source, q query.Query, statement func(sql.Table) (sql.Statement, error),
 ) ([]T, error) {
-	c, made, err := s.prepare(ctx, q, statement)
+	c, made, err := s.prepare(ctx, q, "", statement)
 	if err != nil {
 		return nil, err
 	}
