@@ -80,7 +80,7 @@ type Store interface {
 	// other lengths count, Forget removes one of which nothing is visible any more. FencedIntervals returns the other
 	// intervals of which FencedObjects knows files.
 	Visible(ctx context.Context, exportID uuid.UUID, i batch.Interval) ([]batch.Delivery, error)
-	Supersede(ctx context.Context, r batch.Run, token int64) error
+	Supersede(ctx context.Context, r batch.Run, token int64, others []batch.Interval) error
 	Forget(ctx context.Context, r batch.Run, token int64, d batch.Delivery) error
 	FencedIntervals(ctx context.Context, exportID uuid.UUID, i batch.Interval) ([]batch.Interval, error)
 	RecordDelivery(ctx context.Context, d batch.Delivery) error
@@ -155,6 +155,8 @@ type Limits struct {
 	Settle, SettleSubHourly time.Duration
 	// Parallel is how many splits of a run are staged at once.
 	Parallel int
+	// Work shortens how long a run may stage, and how long commit; zero = what its interval allows.
+	Work time.Duration
 }
 
 // Production are the limits of the service.
@@ -182,16 +184,20 @@ func (l Limits) settle(f batch.Frequency) time.Duration {
 }
 
 // work is how long a run of this frequency may stage, and how long commit, retries included.
-func work(f batch.Frequency) time.Duration {
+func (l Limits) work(f batch.Frequency) time.Duration {
+	allowed := max(20*time.Minute, f.Nominal())
 	switch f {
 	case batch.Hourly:
-		return 6 * time.Hour
+		allowed = 6 * time.Hour
 	case batch.Daily:
-		return 24 * time.Hour
+		allowed = 24 * time.Hour
 	case batch.Weekly:
-		return 72 * time.Hour
+		allowed = 72 * time.Hour
 	}
-	return max(20*time.Minute, f.Nominal())
+	if l.Work > 0 {
+		return min(allowed, l.Work)
+	}
+	return allowed
 }
 
 // A delivery is what a run works with: its row, the definition behind it and the query of its interval.

@@ -132,7 +132,7 @@ func (a *Activities) begun(ctx context.Context, e batch.Export, r batch.Run) (Be
 	return Begun{
 		RunID: r.ID, Interval: r.Interval, Destination: e.Destination.Type, Model: e.Model,
 		ReadyAt: r.Interval.End.Add(a.Limits.settle(e.Frequency)),
-		Work:    work(e.Frequency), Heartbeat: a.Limits.Heartbeat, Short: a.Limits.Short,
+		Work:    a.Limits.work(e.Frequency), Heartbeat: a.Limits.Heartbeat, Short: a.Limits.Short,
 	}, nil
 }
 

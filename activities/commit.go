@@ -80,7 +80,7 @@ func (a *Activities) publish(
 	ctx context.Context, d delivery, destination destinations.Destination, receipts []destinations.Receipt, generation int, token int64,
 ) (Committed, error) {
 	// Who is refused must not fence others before: what they had staged, nobody would deliver.
-	if err := a.refuseOverlap(ctx, d); err != nil {
+	if _, err := a.refuseOverlap(ctx, d); err != nil {
 		return Committed{}, err
 	}
 	if err := a.fence(ctx, d, destination, token, generation); err != nil {

@@ -15,8 +15,8 @@ import (
 
 // NotificationStore is what the activities of notifications need of the database.
 type NotificationStore interface {
-	// PendingMessages returns the ids of a notification's messages that are still to be sent.
-	PendingMessages(ctx context.Context, notificationID uuid.UUID) ([]uuid.UUID, error)
+	// PendingMessages returns the ids of a notification's messages that are still to be sent, and when they were made.
+	PendingMessages(ctx context.Context, notificationID uuid.UUID) ([]uuid.UUID, time.Time, error)
 	// Message returns a message, what it tells, and to whom; nil = the subscription is there no more.
 	Message(ctx context.Context, id uuid.UUID) (batch.Message, batch.Notification, *batch.Subscription, error)
 	SaveAttempt(ctx context.Context, id uuid.UUID, a batch.Attempt) error
@@ -49,6 +49,7 @@ type Notices struct {
 	Sender  Sender
 	Metrics NotificationMetrics
 	Log     *zap.Logger
+	Now     func() time.Time
 }
 
 // NotificationInput names a notification.
@@ -64,16 +65,17 @@ type Addressed struct {
 	Try      time.Duration `json:"try"`
 }
 
-// sendTry is how long a try may take, our database included.
+// sendTry is how long a try may take, our database included. What is nearly a day old has as long for its last one.
 const sendTry = time.Minute
 
 // Address says which messages of a notification are to be sent.
 func (a *Notices) Address(ctx context.Context, in NotificationInput) (Addressed, error) {
-	ids, err := a.Store.PendingMessages(ctx, in.NotificationID)
+	ids, made, err := a.Store.PendingMessages(ctx, in.NotificationID)
 	if err != nil {
 		return Addressed{}, applicationError(err)
 	}
-	return Addressed{MessageIDs: ids, Patience: batch.NotifyFor, Try: sendTry}, nil
+	// A workflow that takes the place of one that somebody terminated has what is left of the day.
+	return Addressed{MessageIDs: ids, Patience: max(batch.NotifyFor-a.Now().Sub(made), sendTry), Try: sendTry}, nil
 }
 
 // MessageInput names a message.

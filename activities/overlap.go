@@ -11,10 +11,11 @@ import (
 
 // refuseOverlap is an error when time of the run's interval was delivered with intervals of another length, or with rows that
 // were chosen by another time, and nobody asked for these to be replaced: two copies of the same rows would be visible.
-func (a *Activities) refuseOverlap(ctx context.Context, d delivery) error {
+// It returns the deliveries of other lengths that the run may replace.
+func (a *Activities) refuseOverlap(ctx context.Context, d delivery) ([]batch.Interval, error) {
 	bounds, err := a.Store.DeliveredWithin(ctx, d.export.ID, d.run.Interval)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	by := batch.ByIngestion
 	if d.query.By == query.ByEvent {
@@ -22,23 +23,23 @@ func (a *Activities) refuseOverlap(ctx context.Context, d delivery) error {
 	}
 	mixed, err := a.Store.DeliveredOtherwise(ctx, d.export.ID, d.run.Interval, by)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	_, others := batch.NewDelivered(bounds).Of(d.run.Interval)
 	if len(others) == 0 && mixed == nil {
-		return nil
+		return nil, nil
 	}
 	b, err := a.replacing(ctx, d.run)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if b != nil {
-		return a.refuseBeyond(ctx, d, *b, others)
+		return others, a.refuseBeyond(ctx, d, *b, others)
 	}
 	if len(others) == 0 {
-		return batch.MixedSelections(*mixed, by)
+		return nil, batch.MixedSelections(*mixed, by)
 	}
-	return batch.Errorf(batch.CodeOverlap, nil,
+	return nil, batch.Errorf(batch.CodeOverlap, nil,
 		"%s was delivered as an interval of its own, and would be delivered twice: a backfill with \"replace\" takes its place", others[0])
 }
 
@@ -86,10 +87,11 @@ func (a *Activities) refuseBeyond(ctx context.Context, d delivery, b batch.Backf
 // runs of such intervals may have published when they were fenced in their commit. Since the deliveries stop to count
 // before the first of their files goes, whoever comes after a run that died here finishes the work.
 func (a *Activities) takePlace(ctx context.Context, d delivery, destination destinations.Destination, token int64) error {
-	if err := a.refuseOverlap(ctx, d); err != nil {
+	replaceable, err := a.refuseOverlap(ctx, d)
+	if err != nil {
 		return err
 	}
-	if err := a.Store.Supersede(ctx, d.run, token); err != nil {
+	if err := a.Store.Supersede(ctx, d.run, token, replaceable); err != nil {
 		return err
 	}
 	visible, err := a.Store.Visible(ctx, d.export.ID, d.run.Interval)

@@ -36,7 +36,7 @@ func (a *Activities) Plan(ctx context.Context, in RunInput) (Planned, error) {
 		if err != nil {
 			return err
 		}
-		if err := a.refuseOverlap(ctx, d); err != nil {
+		if _, err := a.refuseOverlap(ctx, d); err != nil {
 			return err
 		}
 		if planned.Waiting, err = a.permit(ctx, d); err != nil || planned.Waiting != "" {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -30,13 +31,17 @@ type notificationBody struct {
 	Name          string                 `json:"name"`
 	Kind          batch.SubscriptionKind `json:"kind"`
 	// URL is never more than the host: with many receivers, whoever knows the whole may post.
-	URL     string        `json:"url"`
-	Events  []batch.Event `json:"events"`
-	Enabled bool          `json:"enabled"`
+	URL    string        `json:"url"`
+	Events []batch.Event `json:"events"`
+	// LateAfterMinutes is after how long an interval is late; null = as its length has it.
+	LateAfterMinutes *int64 `json:"late_after_minutes"`
+	Enabled          bool   `json:"enabled"`
 	// Secret is shown when it is made, and never again.
-	Secret        *string `json:"secret"`
-	CreatedAt     instant `json:"created_at"`
-	LastUpdatedAt instant `json:"last_updated_at"`
+	Secret *string `json:"secret"`
+	// OldSecretUntil is until when the secret before is signed with too; null = it is not.
+	OldSecretUntil *instant `json:"old_secret_until"`
+	CreatedAt      instant  `json:"created_at"`
+	LastUpdatedAt  instant  `json:"last_updated_at"`
 }
 
 // notificationsBody is a list that is never long.
@@ -68,8 +73,9 @@ type attemptBody struct {
 
 func notificationBodyOf(n batch.Subscription) notificationBody {
 	return notificationBody{
-		ID: n.ID, BatchExportID: orNone(n.ExportID), Name: n.Name, Kind: n.Kind, URL: redactedURL(n.URL), Events: n.Events, Enabled: n.Enabled,
-		CreatedAt: instant(n.CreatedAt), LastUpdatedAt: instant(n.LastUpdatedAt),
+		ID: n.ID, BatchExportID: orNone(n.ExportID), Name: n.Name, Kind: n.Kind, URL: redactedURL(n.URL), Events: n.Events,
+		LateAfterMinutes: orNone(int64(n.LateAfter / time.Minute)), Enabled: n.Enabled,
+		OldSecretUntil: instantOf(orNone(n.OldSecretUntil)), CreatedAt: instant(n.CreatedAt), LastUpdatedAt: instant(n.LastUpdatedAt),
 	}
 }
 
@@ -153,6 +159,7 @@ func noticeDraftOf(f *form) app.SubscriptionDraft {
 	d.URL = f.text("url", required, maxNoticeURL)
 	d.Secret = f.text("secret", nullable, maxNoticeSecret)
 	d.Events = f.events()
+	d.LateAfter = f.lateAfter()
 	if enabled := sent(f, "enabled", f.boolean("enabled")); enabled.Is {
 		d.Enabled = enabled.Value
 	}
@@ -164,8 +171,23 @@ func noticeChangeOf(f *form) app.SubscriptionChange {
 	return app.SubscriptionChange{
 		Name: sent(f, "name", f.text("name", optional, maxNoticeName)), URL: sent(f, "url", f.text("url", optional, maxNoticeURL)),
 		Secret: sent(f, "secret", f.text("secret", optional, maxNoticeSecret)), Events: sent(f, "events", f.events()),
-		Enabled: sent(f, "enabled", f.boolean("enabled")), RotateSecret: f.boolean("rotate_secret"),
+		LateAfter: sent(f, "late_after_minutes", f.lateAfter()), Enabled: sent(f, "enabled", f.boolean("enabled")),
+		RotateSecret: f.boolean("rotate_secret"), RevokeOldSecret: f.boolean("revoke_old_secret"),
 	}
+}
+
+// lateAfter reads after how many minutes an interval is late; absent and null mean 0, as the interval has it.
+func (f *form) lateAfter() time.Duration {
+	const name, least, most = "late_after_minutes", int(batch.LeastLateAfter / time.Minute), int(batch.MostLateAfter / time.Minute)
+	n := f.integerWithin(name, nullable, least, most)
+	switch {
+	case n == nil:
+		return 0
+	case *n < least || *n > most:
+		f.failField(name, codeInvalid, "Ensure this value is from %d to %d.", least, most)
+		return 0
+	}
+	return time.Duration(*n) * time.Minute
 }
 
 // events reads a list of events; absent and null mean all.

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -64,6 +65,14 @@ func TestTheLifeOfANotification(t *testing.T) {
 		rotated := w.call(t, http.MethodPatch, one, `{"rotate_secret": true}`)
 		require.NotEqual(t, made.text("secret"), rotated.text("secret"))
 		require.NoError(t, webhook.CheckSecret(rotated.text("secret")))
+		require.Nil(t, changed.json()["old_secret_until"])
+		until, err := time.Parse(time.RFC3339, rotated.text("old_secret_until"))
+		require.NoError(t, err)
+		require.WithinDuration(t, w.clock().Add(batch.SecretOverlap), until, time.Minute)
+		require.Nil(t, w.call(t, http.MethodPatch, one, `{"revoke_old_secret": true}`).json()["old_secret_until"])
+		require.Nil(t, made.json()["late_after_minutes"])
+		require.EqualValues(t, 90, w.call(t, http.MethodPatch, one, `{"late_after_minutes": 90}`).json()["late_after_minutes"])
+		require.Nil(t, w.call(t, http.MethodPatch, one, `{"late_after_minutes": null}`).json()["late_after_minutes"])
 
 		require.Equal(t, http.StatusNoContent, w.call(t, http.MethodDelete, one, "").Code)
 		require.Equal(t, http.StatusNotFound, w.call(t, http.MethodGet, one, "").Code)
@@ -107,6 +116,9 @@ func TestNotificationsThatAreRefused(t *testing.T) {
 		"no URL":                         {`{"name": "n", "kind": "slack"}`, "required", "This field is required.", "url"},
 		"an unknown event":               {`{"name": "n", "kind": "slack", "url": "https://example.com", "events": ["test"]}`, "invalid_choice", `"test" is not a valid choice.`, "events"},
 		"events that are no list":        {`{"name": "n", "kind": "slack", "url": "https://example.com", "events": "late"}`, "invalid_input", `Expected a list of items but got type "str".`, "events"},
+		"late before the end":            {`{"name": "n", "kind": "slack", "url": "https://example.com", "late_after_minutes": 0}`, "invalid_input", "Ensure this value is from 1 to 43200.", "late_after_minutes"},
+		"late after years":               {`{"name": "n", "kind": "slack", "url": "https://example.com", "late_after_minutes": 43201}`, "invalid_input", "Ensure this value is from 1 to 43200.", "late_after_minutes"},
+		"late after a word":              {`{"name": "n", "kind": "slack", "url": "https://example.com", "late_after_minutes": "soon"}`, "invalid_input", "A valid integer is required.", "late_after_minutes"},
 		"another scheme":                 {`{"name": "n", "kind": "slack", "url": "ftp://example.com"}`, "invalid_input", malformed, "url"},
 		"no scheme":                      {`{"name": "n", "kind": "slack", "url": "example.com/x"}`, "invalid_input", malformed, "url"},
 		"credentials":                    {`{"name": "n", "kind": "slack", "url": "https://u:p@example.com"}`, "invalid_input", malformed, "url"},

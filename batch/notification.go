@@ -47,13 +47,75 @@ type Subscription struct {
 	Kind     SubscriptionKind
 	// URL is where notifications are sent, and Secret is what they are signed with. Both are secrets: with many
 	// receivers, whoever knows the URL may post.
-	URL     string
-	Secret  string
-	Events  []Event
-	Enabled bool
+	URL    string
+	Secret string
+	// OldSecret is what Secret took the place of: until then, notifications are signed with both.
+	OldSecret      string
+	OldSecretUntil time.Time
+	Events         []Event
+	// LateAfter is how long after its end an interval counts as late for this subscription; 0 = as Frequency.LateAfter says.
+	LateAfter time.Duration
+	Enabled   bool
 
 	CreatedAt     time.Time
 	LastUpdatedAt time.Time
+}
+
+// SecretOverlap is how long an old secret goes on to be signed with, so that receivers can learn the new one meanwhile.
+const SecretOverlap = 24 * time.Hour
+
+// Replace makes a secret the one to sign with, and keeps the one before it for a while. An older one is forgotten.
+func (s *Subscription) Replace(secret string, now time.Time) {
+	if secret == s.Secret {
+		return
+	}
+	s.OldSecret, s.OldSecretUntil = s.Secret, now.Add(SecretOverlap).UTC().Truncate(time.Microsecond)
+	s.Secret = secret
+}
+
+// Forget ends the time in which the old secret is signed with too.
+func (s *Subscription) Forget() { s.OldSecret, s.OldSecretUntil = "", time.Time{} }
+
+// Secrets are what to sign with at a time, the newest first.
+func (s Subscription) Secrets(now time.Time) []string {
+	if s.OldSecret == "" || !now.Before(s.OldSecretUntil) {
+		return []string{s.Secret}
+	}
+	return []string{s.Secret, s.OldSecret}
+}
+
+// LateFor is how long after the end of an interval of the frequency the subscription is told that it is late.
+func (s Subscription) LateFor(f Frequency) time.Duration {
+	if s.LateAfter > 0 {
+		return s.LateAfter
+	}
+	return f.LateAfter()
+}
+
+// A Lateness is an interval that is due and not delivered.
+type Lateness struct {
+	Interval  Interval
+	Frequency Frequency
+	// By is how long ago it ended.
+	By time.Duration
+}
+
+// A Watched export is one of which somebody wants to be told when it is late.
+type Watched struct {
+	Export Export
+	// LateAfter are the times of those who want to know, see Subscription.
+	LateAfter []time.Duration
+}
+
+// Soonest is how long after the end of an interval of the frequency the first of them is told.
+func (w Watched) Soonest(f Frequency) time.Duration {
+	soonest := f.LateAfter()
+	for i, d := range w.LateAfter {
+		if d = (Subscription{LateAfter: d}).LateFor(f); i == 0 || d < soonest {
+			soonest = d
+		}
+	}
+	return soonest
 }
 
 // ErrTooManySubscriptions says that an export, or a team for all of its exports, has as many as it may.
@@ -143,12 +205,16 @@ type MessageFilter struct {
 const (
 	// NotifyFor is how long a message is tried.
 	NotifyFor = 24 * time.Hour
+	// LeastLateAfter is the least that a subscription may have for LateAfter, which has whole minutes.
+	LeastLateAfter = time.Minute
+	// MostLateAfter is the most.
+	MostLateAfter = 30 * 24 * time.Hour
 	// shortestLateness and longestLateness bound after how long an interval counts as late.
 	shortestLateness = 15 * time.Minute
 	longestLateness  = 6 * time.Hour
 )
 
-// LateAfter is how long after its end an interval counts as late that is not delivered: its own length, a quarter of an
+// LateAfter is how long after its end an interval counts as late that is not delivered, unless a subscription says otherwise: its own length, a quarter of an
 // hour at least and six hours at most, and what its start may be delayed.
 func (f Frequency) LateAfter() time.Duration {
 	return f.Jitter() + min(max(f.Nominal(), shortestLateness), longestLateness)

@@ -59,7 +59,7 @@ func TestRulesSayWhatTheyShould(t *testing.T) {
 	}
 }
 
-// Every alert has a section of the run book, which says three things, and every section has its alert.
+// Every alert has a section of the run book, which says four things, and every section has its alert.
 func TestEveryAlertHasItsSectionOfTheRunBook(t *testing.T) {
 	t.Parallel()
 	page := doctest.Read(t, "docs/runbook.md")
@@ -77,10 +77,41 @@ func TestEveryAlertHasItsSectionOfTheRunBook(t *testing.T) {
 		for _, word := range []string{"**Meaning.**", "**How to look.**", "**What fixes it.**"} {
 			require.Contains(t, sections[r.Alert], word, r.Alert)
 		}
+		require.Contains(t, causes(t, r.Alert), tested(sections[r.Alert]), "the test that the run book names does not see it fire")
 		require.NotEmpty(t, r.Annotations["summary"], r.Alert)
 		require.NotEmpty(t, r.Annotations["description"], r.Alert)
 		require.Contains(t, []string{"critical", "warning", "info"}, r.Labels["severity"], r.Alert)
 	}
+}
+
+// tested is the test that a section of the run book names.
+func tested(section string) string {
+	m := regexp.MustCompile("\\*\\*Tested\\.\\*\\* `(TestAlerts[A-Za-z]+)`: [^.]{20,}\\.\n").FindStringSubmatch(section + "\n")
+	if m == nil {
+		return ""
+	}
+	return m[1]
+}
+
+// causes are the end-to-end tests that cause the real condition of an alert in running processes and see it fire.
+func causes(t *testing.T, alert string) (tests []string) {
+	t.Helper()
+	files, err := filepath.Glob("../dev/e2e/alerts*_test.go")
+	require.NoError(t, err)
+	for _, path := range files {
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for part := range strings.SplitSeq(string(content), "\nfunc ") {
+			name, _, _ := strings.Cut(part, "(")
+			for _, fires := range regexp.MustCompile(`\.end\([^)]*\)`).FindAllString(part, -1) {
+				if strings.Contains(fires, `"`+alert+`"`) {
+					tests = append(tests, name)
+				}
+			}
+		}
+	}
+	require.NotEmpty(t, tests, "nobody causes %s", alert)
+	return tests
 }
 
 // A dashboard is what we check of one of Grafana's.

@@ -84,18 +84,18 @@ func (db *DB) CreateTest(ctx context.Context, s batch.Subscription, facts batch.
 	return n, message, err
 }
 
-// PendingMessages returns the ids of a notification's messages that are still to be sent.
-func (db *DB) PendingMessages(ctx context.Context, notificationID uuid.UUID) ([]uuid.UUID, error) {
+// PendingMessages returns the ids of a notification's messages that are still to be sent, and when they were made.
+func (db *DB) PendingMessages(ctx context.Context, notificationID uuid.UUID) (ids []uuid.UUID, made time.Time, err error) {
 	var rows []messageRow
-	err := db.reading(ctx).Select("id").Where("notification_id = ? AND status = 'pending'", notificationID).Order("id").Limit(maxRows).Find(&rows).Error
+	err = db.reading(ctx).Select("id", "created_at").Where("notification_id = ? AND status = 'pending'", notificationID).Order("id").Limit(maxRows).Find(&rows).Error
 	if err != nil {
-		return nil, classify("list messages", err)
+		return nil, made, classify("list messages", err)
 	}
-	ids := make([]uuid.UUID, len(rows))
+	ids = make([]uuid.UUID, len(rows))
 	for i, row := range rows {
-		ids[i] = row.ID
+		ids[i], made = row.ID, utc(row.CreatedAt) // all of one notification are made with it
 	}
-	return ids, nil
+	return ids, made, nil
 }
 
 // Message returns a message with what it tells and to whom. The subscription is nil when it is there no more.

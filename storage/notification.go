@@ -55,7 +55,7 @@ func notificationOf(r notificationRow) (batch.Notification, error) {
 // read.
 func wanting(tx *gorm.DB, teamID int64, exportID uuid.UUID) ([]subscriptionRow, error) {
 	var rows []subscriptionRow
-	err := tx.Select("id, team_id, export_id, events, enabled").
+	err := tx.Select("id, team_id, export_id, events, late_after, enabled").
 		Where("team_id = ? AND enabled AND (export_id IS NULL OR export_id = ?)", teamID, exportID).Order("id").Limit(maxRows).Find(&rows).Error
 	return rows, err
 }
@@ -245,47 +245,6 @@ func (db *DB) tellOfPause(ctx context.Context, tx *gorm.DB, before, after batch.
 	})
 }
 
-// TellLate notifies that an interval is late, once.
-func (db *DB) TellLate(ctx context.Context, e batch.Export, i batch.Interval) error {
-	return db.transact(ctx, "notify", func(tx *gorm.DB) error {
-		subscriptions, err := wanting(tx, e.TeamID, e.ID)
-		if err != nil || len(subscriptions) == 0 {
-			return err
-		}
-		facts, err := factsOfExport(tx, e.ID)
-		if err != nil {
-			return err
-		}
-		facts.Start, facts.End = &i.Start, &i.End
-		return db.notify(tx, subscriptions, batch.Notification{
-			TeamID: e.TeamID, ExportID: e.ID, Event: batch.EventLate, Key: i.String(), Facts: facts,
-		})
-	})
-}
-
-// WatchedForLateness pages through the active exports of which somebody wants to be told when they are late, by id.
-func (db *DB) WatchedForLateness(ctx context.Context, after uuid.UUID, limit int) ([]batch.Export, error) {
-	var rows []exportRow
-	err := db.reading(ctx).Where(`id > ? AND NOT deleted AND NOT paused AND EXISTS (SELECT 1 FROM subscriptions s
-		WHERE s.team_id = exports.team_id AND s.enabled AND s.events LIKE '%,late,%' AND (s.export_id IS NULL OR s.export_id = exports.id))`, after).
-		Order("id").Limit(limited(limit)).Find(&rows).Error
-	if err != nil {
-		return nil, classify("list watched exports", err)
-	}
-	return db.sealer.exportsOf(rows)
-}
-
-// DeliveredUntil returns the end of the last interval that an export has delivered; zero = none.
-func (db *DB) DeliveredUntil(ctx context.Context, exportID uuid.UUID) (time.Time, error) {
-	var rows []deliveryRow
-	err := db.reading(ctx).Select("interval_end").Where("export_id = ? AND superseded_at IS NULL", exportID).
-		Order("interval_end DESC").Limit(1).Find(&rows).Error
-	if err != nil || len(rows) == 0 {
-		return time.Time{}, classify("read deliveries", err)
-	}
-	return utc(rows[0].IntervalEnd), nil
-}
-
 // columnsRow is a row of the table export_columns.
 type columnsRow struct {
 	ExportID  uuid.UUID `gorm:"primaryKey"`
@@ -378,6 +337,23 @@ func (db *DB) UnstartedNotifications(ctx context.Context, exportID uuid.UUID, be
 	if err := query.Order("created_at, id").Limit(limited(limit)).Find(&rows).Error; err != nil {
 		return nil, classify("list notifications", err)
 	}
+	return notificationsOf(rows)
+}
+
+// UnfinishedNotifications pages, by id, through the notifications whose workflow was started and that have messages which
+// were made before the time and are still to be sent. Tests are not among them.
+func (db *DB) UnfinishedNotifications(ctx context.Context, before time.Time, after uuid.UUID, limit int) ([]batch.Notification, error) {
+	var rows []notificationRow
+	err := db.reading(ctx).Where(`id > ? AND started_at IS NOT NULL AND event <> ? AND id IN (
+		SELECT notification_id FROM messages WHERE status = 'pending' AND created_at <= ?)`, after, string(batch.EventTest), utc(before)).
+		Order("id").Limit(limited(limit)).Find(&rows).Error
+	if err != nil {
+		return nil, classify("list notifications", err)
+	}
+	return notificationsOf(rows)
+}
+
+func notificationsOf(rows []notificationRow) ([]batch.Notification, error) {
 	all := make([]batch.Notification, 0, len(rows))
 	for _, row := range rows {
 		n, err := notificationOf(row)

@@ -25,7 +25,7 @@ func subscribe(t *testing.T, db *storage.DB, exportID uuid.UUID, events ...batch
 	}
 	s := batch.Subscription{
 		ID: storagetest.NewID(), TeamID: 1, ExportID: exportID, Name: "n", Kind: batch.KindWebhook, URL: "https://example.com/secret-path",
-		Secret: "whsec_secret", Events: events, Enabled: true, CreatedAt: storagetest.Noon, LastUpdatedAt: storagetest.Noon,
+		Secret: "whsec_secret", OldSecret: "whsec_old", OldSecretUntil: storagetest.Noon, Events: events, LateAfter: 10 * time.Minute, Enabled: true, CreatedAt: storagetest.Noon, LastUpdatedAt: storagetest.Noon,
 	}
 	require.NoError(t, db.CreateSubscription(t.Context(), s, 20))
 	return s
@@ -170,8 +170,9 @@ func TestOnlyThoseAreToldWhoWantIt(t *testing.T) {
 		require.Equal(t, r.ID, *all[0].Facts.RunID)
 		require.Equal(t, r.Interval.Start, *all[0].Facts.Start)
 		require.Equal(t, e.Name, all[0].Facts.Name)
-		ids, err := db.PendingMessages(t.Context(), all[0].ID)
+		ids, made, err := db.PendingMessages(t.Context(), all[0].ID)
 		require.NoError(t, err)
+		require.Equal(t, all[0].CreatedAt, made)
 		require.Len(t, ids, len(wants))
 		var to []uuid.UUID
 		for _, id := range ids {
@@ -260,9 +261,16 @@ func TestALateIntervalIsToldOfOnce(t *testing.T) {
 		watched, err := db.WatchedForLateness(t.Context(), uuid.Nil, 10)
 		require.NoError(t, err)
 		require.Len(t, watched, 1)
-		require.Equal(t, e.ID, watched[0].ID)
+		require.Equal(t, e.ID, watched[0].Export.ID)
+		require.Equal(t, 10*time.Minute, watched[0].Soonest(e.Frequency))
+		tell := func(hour int, by time.Duration) {
+			l := batch.Lateness{Interval: storagetest.Hour(hour), Frequency: e.Frequency, By: by}
+			require.NoError(t, db.TellLate(t.Context(), e, l))
+		}
+		tell(1, 9*time.Minute)
+		require.Empty(t, told(t, db, e), "it is too early")
 		for _, hour := range []int{1, 1, 2, 1} {
-			require.NoError(t, db.TellLate(t.Context(), e, storagetest.Hour(hour)))
+			tell(hour, 10*time.Minute)
 		}
 		require.Equal(t, []batch.Event{batch.EventLate, batch.EventLate}, told(t, db, e))
 		_, err = db.UpdateExport(t.Context(), 1, e.ID, func(e *batch.Export) error { e.Paused = true; return nil })
@@ -270,6 +278,33 @@ func TestALateIntervalIsToldOfOnce(t *testing.T) {
 		watched, err = db.WatchedForLateness(t.Context(), uuid.Nil, 10)
 		require.NoError(t, err)
 		require.Empty(t, watched)
+	})
+}
+
+// Who wants to know sooner is told sooner, and everybody once.
+func TestEachIsToldOfLatenessInTheirOwnTime(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *storage.DB) {
+		t.Helper()
+		e := createExport(t, db)
+		soon, usual := subscribe(t, db, e.ID, batch.EventLate), subscribe(t, db, uuid.Nil, batch.EventLate)
+		_, err := db.UpdateSubscription(t.Context(), 1, uuid.Nil, usual.ID, func(s *batch.Subscription) error { s.LateAfter = 0; return nil })
+		require.NoError(t, err)
+		messages := func(s batch.Subscription) int {
+			list, err := db.ListMessages(t.Context(), batch.MessageFilter{SubscriptionID: s.ID})
+			require.NoError(t, err)
+			return len(list)
+		}
+		for _, c := range []struct {
+			by   time.Duration
+			want []int
+		}{{9 * time.Minute, []int{0, 0}}, {10 * time.Minute, []int{1, 0}}, {e.Frequency.LateAfter(), []int{1, 1}}, {24 * time.Hour, []int{1, 1}}} {
+			require.NoError(t, db.TellLate(t.Context(), e, batch.Lateness{Interval: storagetest.Hour(1), Frequency: e.Frequency, By: c.by}))
+			require.Equal(t, c.want, []int{messages(soon), messages(usual)}, c.by)
+		}
+		watched, err := db.WatchedForLateness(t.Context(), uuid.Nil, 10)
+		require.NoError(t, err)
+		require.Equal(t, 10*time.Minute, watched[0].Soonest(e.Frequency))
 	})
 }
 
@@ -312,7 +347,13 @@ func TestTheLogOfAMessage(t *testing.T) {
 		require.Len(t, all, 1)
 		require.NoError(t, db.MarkNotificationStarted(t.Context(), all[0].ID))
 		require.Empty(t, told(t, db, e))
-		ids, err := db.PendingMessages(t.Context(), all[0].ID)
+		unfinished := func(before time.Time, after uuid.UUID) int {
+			left, err := db.UnfinishedNotifications(t.Context(), before, after, 10)
+			require.NoError(t, err)
+			return len(left)
+		}
+		require.Equal(t, []int{1, 0, 0}, []int{unfinished(at, uuid.Nil), unfinished(at.Add(-time.Second), uuid.Nil), unfinished(at, all[0].ID)})
+		ids, _, err := db.PendingMessages(t.Context(), all[0].ID)
 		require.NoError(t, err)
 		tries := []batch.Attempt{
 			{Number: 1, At: at, StatusCode: 503, Duration: time.Second, Error: "the receiver answered 503"},
@@ -324,6 +365,7 @@ func TestTheLogOfAMessage(t *testing.T) {
 		changed, err := db.GiveUpMessage(t.Context(), ids[0])
 		require.NoError(t, err)
 		require.False(t, changed, "it is delivered")
+		require.Zero(t, unfinished(at, uuid.Nil))
 		list, err := db.ListMessages(t.Context(), batch.MessageFilter{SubscriptionID: s.ID, Desc: true})
 		require.NoError(t, err)
 		require.Len(t, list, 1)

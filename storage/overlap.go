@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,16 +46,38 @@ func (db *DB) Visible(ctx context.Context, exportID uuid.UUID, i batch.Interval)
 }
 
 // Supersede marks the deliveries of other lengths that overlap the interval, all at once: from now on they do not count
-// as delivered. Only the run that holds the interval's lease with the token, and is not fenced, may do so.
-func (db *DB) Supersede(ctx context.Context, r batch.Run, token int64) error {
+// as delivered. Only the run that holds the interval's lease with the token, and is not fenced, may do so. The others are
+// those that the caller knows and may replace: one that was recorded since is an error with batch.CodeBusy, and a repeat
+// will know it.
+func (db *DB) Supersede(ctx context.Context, r batch.Run, token int64, others []batch.Interval) error {
 	i := r.Interval
 	return db.transact(ctx, "supersede deliveries", func(tx *gorm.DB) error {
 		if err := mayCommit(tx, r, token); err != nil {
 			return err
 		}
-		return tx.Model(&deliveryRow{}).Where(overlapping+" AND superseded_at IS NULL", r.ExportID, utc(i.End), utc(i.Start)).
-			Where("NOT (interval_start = ? AND interval_end = ?)", utc(i.Start), utc(i.End)).
-			UpdateColumn("superseded_at", db.instant()).Error
+		var found []deliveryRow
+		err := forUpdate(tx).Select("export_id", "interval_start", "interval_end").
+			Where(overlapping+" AND superseded_at IS NULL", r.ExportID, utc(i.End), utc(i.Start)).
+			Order("interval_start, interval_end").Find(&found).Error
+		if err != nil {
+			return err
+		}
+		for _, row := range found {
+			other := interval(row.IntervalStart, row.IntervalEnd)
+			if other.Equal(i) {
+				continue
+			}
+			if !slices.ContainsFunc(others, other.Equal) {
+				return batch.Errorf(batch.CodeBusy, nil, "%s was delivered in the meantime", other)
+			}
+			err := tx.Model(&deliveryRow{}).
+				Where("export_id = ? AND interval_start = ? AND interval_end = ?", r.ExportID, row.IntervalStart, row.IntervalEnd).
+				UpdateColumn("superseded_at", db.instant()).Error
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

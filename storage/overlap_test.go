@@ -30,9 +30,11 @@ func TestDeliveriesOfAnotherLengthAreSupersededAtOnce(t *testing.T) {
 		}
 		require.Equal(t, []batch.Interval{day(), hours[0], hours[1]}, bounds())
 
-		requireCode(t, batch.CodeSuperseded, db.Supersede(t.Context(), r, token+1))
-		require.NoError(t, db.Supersede(t.Context(), r, token))
-		require.NoError(t, db.Supersede(t.Context(), r, token), "a repeat")
+		requireCode(t, batch.CodeSuperseded, db.Supersede(t.Context(), r, token+1, hours[:2]))
+		requireCode(t, batch.CodeBusy, db.Supersede(t.Context(), r, token, hours[:1]))
+		require.Equal(t, []batch.Interval{day(), hours[0], hours[1]}, bounds(), "one of them came in between: none is superseded")
+		require.NoError(t, db.Supersede(t.Context(), r, token, hours[:2]))
+		require.NoError(t, db.Supersede(t.Context(), r, token, hours[:2]), "a repeat")
 		require.Equal(t, []batch.Interval{day()}, bounds())
 		gone, err := db.Delivery(t.Context(), e.ID, hours[0])
 		require.NoError(t, err)
@@ -79,7 +81,7 @@ func TestWhatIsSupersededDoesNotCountForTheLag(t *testing.T) {
 		require.Equal(t, storagetest.Hour(0).End, delivered())
 		half := batch.Interval{Start: storagetest.Hour(0).Start, End: storagetest.Hour(0).Start.Add(30 * time.Minute)}
 		r := planned(t, db, e, half)
-		require.NoError(t, db.Supersede(t.Context(), r, lease(t, db, r)))
+		require.NoError(t, db.Supersede(t.Context(), r, lease(t, db, r), []batch.Interval{storagetest.Hour(0)}))
 		require.Equal(t, storagetest.Hour(-1).End, delivered())
 	})
 }
@@ -91,7 +93,7 @@ func TestAnIntervalThatIsDeliveredAgainIsSupersededNoMore(t *testing.T) {
 		deliver(t, db, planned(t, db, e, i))
 		longer := planned(t, db, e, day())
 		token := lease(t, db, longer)
-		require.NoError(t, db.Supersede(t.Context(), longer, token))
+		require.NoError(t, db.Supersede(t.Context(), longer, token, []batch.Interval{i}))
 		old, err := db.Visible(t.Context(), e.ID, i)
 		require.NoError(t, err)
 		want := deliver(t, db, planned(t, db, e, i))

@@ -22,6 +22,7 @@ type subscriptionRow struct {
 	Name          string
 	Kind          string
 	Events        string // with a comma before and behind each
+	LateAfter     int64  // minutes; 0 = as the export's frequency has it
 	Enabled       bool
 	ConfigSealed  []byte
 	ConfigDataKey []byte
@@ -35,8 +36,10 @@ func (subscriptionRow) TableName() string { return "subscriptions" }
 
 // subscriptionConfig is what of a subscription is sealed.
 type subscriptionConfig struct {
-	URL    string `json:"url"`
-	Secret string `json:"secret"`
+	URL            string    `json:"url"`
+	Secret         string    `json:"secret"`
+	OldSecret      string    `json:"old_secret,omitzero"`
+	OldSecretUntil time.Time `json:"old_secret_until,omitzero"`
 }
 
 // place binds what is sealed to the subscription, as if it was an export: ids are nobody else's.
@@ -48,13 +51,13 @@ func (r subscriptionRow) envelope() sealed {
 
 // subscriptionRowOf maps a subscription to its row and seals where it goes.
 func (s *Sealer) subscriptionRowOf(n batch.Subscription) (subscriptionRow, error) {
-	config, err := json.Marshal(subscriptionConfig{URL: n.URL, Secret: n.Secret})
+	config, err := json.Marshal(subscriptionConfig{n.URL, n.Secret, n.OldSecret, n.OldSecretUntil})
 	if err != nil {
 		return subscriptionRow{}, fmt.Errorf("encode address: %w", err)
 	}
 	row := subscriptionRow{
 		ID: n.ID, TeamID: n.TeamID, ExportID: idOrNil(n.ExportID), Name: n.Name, Kind: string(n.Kind), Events: listed(n.Events),
-		Enabled: n.Enabled, CreatedAt: utc(n.CreatedAt), LastUpdatedAt: utc(n.LastUpdatedAt),
+		LateAfter: int64(n.LateAfter / time.Minute), Enabled: n.Enabled, CreatedAt: utc(n.CreatedAt), LastUpdatedAt: utc(n.LastUpdatedAt),
 	}
 	envelope, err := s.seal(config, row.place())
 	if err != nil {
@@ -76,7 +79,8 @@ func (s *Sealer) subscriptionOf(r subscriptionRow) (batch.Subscription, error) {
 	}
 	return batch.Subscription{
 		ID: r.ID, TeamID: r.TeamID, ExportID: idOf(r.ExportID), Name: r.Name, Kind: batch.SubscriptionKind(r.Kind),
-		URL: config.URL, Secret: config.Secret, Events: r.events(), Enabled: r.Enabled,
+		URL: config.URL, Secret: config.Secret, OldSecret: config.OldSecret, OldSecretUntil: config.OldSecretUntil, Events: r.events(),
+		LateAfter: r.lateAfter(), Enabled: r.Enabled,
 		CreatedAt: utc(r.CreatedAt), LastUpdatedAt: utc(r.LastUpdatedAt),
 	}, nil
 }
@@ -99,6 +103,8 @@ func (r subscriptionRow) events() []batch.Event {
 	}
 	return events
 }
+
+func (r subscriptionRow) lateAfter() time.Duration { return time.Duration(r.LateAfter) * time.Minute }
 
 func (r subscriptionRow) wants(e batch.Event) bool {
 	return r.Enabled && strings.Contains(r.Events, ","+string(e)+",")
@@ -226,7 +232,10 @@ func (db *DB) auditSubscription(ctx context.Context, tx *gorm.DB, action batch.A
 			continue
 		}
 		entry.TeamID, entry.ExportID, entry.SubjectID = n.TeamID, n.ExportID, n.ID
-		sides[i] = map[string]any{"name": n.Name, "kind": n.Kind, "events": n.Events, "enabled": n.Enabled}
+		sides[i] = map[string]any{
+			"name": n.Name, "kind": n.Kind, "events": n.Events, "enabled": n.Enabled,
+			"late_after_minutes": int64(n.LateAfter / time.Minute), "old_secret_until": untilOrNil(n),
+		}
 		for name, text := range map[string]string{"url": n.URL, "secret": n.Secret} {
 			fingerprint, err := db.fingerprint(n.TeamID, text)
 			if err != nil {
@@ -240,6 +249,14 @@ func (db *DB) auditSubscription(ctx context.Context, tx *gorm.DB, action batch.A
 		return err
 	}
 	return db.audit(ctx, tx, entry)
+}
+
+// untilOrNil is until when the secret before is signed with too.
+func untilOrNil(n *batch.Subscription) any {
+	if n.OldSecretUntil.IsZero() {
+		return nil
+	}
+	return n.OldSecretUntil.UTC().Format(time.RFC3339)
 }
 
 // subscriptionsBehind is exportsBehind for subscriptions.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -257,21 +258,29 @@ func outcomeOf(err error) (batch.RunStatus, batch.Code, string) {
 	if temporal.IsCanceledError(err) {
 		return batch.RunCancelled, "", ""
 	}
-	if known, ok := errors.AsType[*temporal.ApplicationError](err); ok {
-		code := batch.Code(known.Type())
-		if code == batch.CodeCancelled {
-			return batch.RunCancelled, "", ""
-		}
-		if code.Known() && code != batch.CodeInternal {
-			return batch.RunFailed, code, known.Message()
-		}
-	}
-	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
-		message := "the work did not finish in the time that the interval allows"
-		if last, ok := errors.AsType[*temporal.ApplicationError](timeout.Unwrap()); ok && batch.Code(last.Type()).Known() {
-			return batch.RunFailed, batch.Code(last.Type()), message + "; the last error was: " + last.Message()
-		}
-		return batch.RunFailed, batch.CodeTimeout, message
+	last, ok := errors.AsType[*temporal.ApplicationError](err)
+	known := ok && batch.Code(last.Type()).Known()
+	switch {
+	case known && batch.Code(last.Type()) == batch.CodeCancelled:
+		return batch.RunCancelled, "", ""
+	case outOfTime(err) && known:
+		return batch.RunFailed, batch.Code(last.Type()), outOfTimeMessage + "; the last error was: " + last.Message()
+	case outOfTime(err):
+		return batch.RunFailed, batch.CodeTimeout, outOfTimeMessage
+	case known && batch.Code(last.Type()) != batch.CodeInternal:
+		return batch.RunFailed, batch.Code(last.Type()), last.Message()
 	}
 	return batch.RunFailed, batch.CodeInternal, batch.InternalMessage
+}
+
+const outOfTimeMessage = "the work did not finish in the time that the interval allows"
+
+// outOfTime says whether an activity ended because its time was up: while it worked, or because its next attempt would
+// have come too late, of which Temporal reports the last error.
+func outOfTime(err error) bool {
+	if _, ok := errors.AsType[*temporal.TimeoutError](err); ok {
+		return true
+	}
+	ended, ok := errors.AsType[*temporal.ActivityError](err)
+	return ok && ended.RetryState() == enumspb.RETRY_STATE_TIMEOUT
 }

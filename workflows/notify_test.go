@@ -28,6 +28,7 @@ type post struct {
 	mu       sync.Mutex
 	statuses map[uuid.UUID]batch.MessageStatus
 	tries    map[uuid.UUID][]time.Time
+	age      time.Duration // of the notification
 	outcomes []string
 }
 
@@ -42,7 +43,7 @@ func newPost(answers ...[]batch.Attempt) (*post, []uuid.UUID) {
 	return p, ids
 }
 
-func (p *post) PendingMessages(context.Context, uuid.UUID) ([]uuid.UUID, error) {
+func (p *post) PendingMessages(context.Context, uuid.UUID) ([]uuid.UUID, time.Time, error) {
 	var ids []uuid.UUID
 	for id, status := range p.statuses {
 		if status == batch.MessagePending {
@@ -50,7 +51,7 @@ func (p *post) PendingMessages(context.Context, uuid.UUID) ([]uuid.UUID, error) 
 		}
 	}
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
-	return ids, nil
+	return ids, time.Now().Add(-p.age), nil
 }
 
 func (p *post) Message(_ context.Context, id uuid.UUID) (batch.Message, batch.Notification, *batch.Subscription, error) {
@@ -103,7 +104,7 @@ func (p *post) play(t *testing.T) workflows.NotifyResult {
 	p.env = suite.NewTestWorkflowEnvironment()
 	p.env.SetWorkerOptions(patient)
 	p.env.SetTestTimeout(time.Minute)
-	p.env.RegisterActivity(&activities.Notices{Store: p, Sender: p, Metrics: p, Log: zap.NewNop()})
+	p.env.RegisterActivity(&activities.Notices{Store: p, Sender: p, Metrics: p, Log: zap.NewNop(), Now: time.Now})
 	p.env.ExecuteWorkflow(workflows.Notify, workflows.NotifyInput{NotificationID: uuid.New(), TeamID: 1, Event: batch.EventFailed})
 	require.True(t, p.env.IsWorkflowCompleted())
 	require.NoError(t, p.env.GetWorkflowError())
@@ -198,13 +199,29 @@ func TestACancelledNotificationIsGivenUp(t *testing.T) {
 	var suite testsuite.WorkflowTestSuite
 	p.env = suite.NewTestWorkflowEnvironment()
 	p.env.SetWorkerOptions(patient)
-	p.env.RegisterActivity(&activities.Notices{Store: p, Sender: p, Metrics: p, Log: zap.NewNop()})
+	p.env.RegisterActivity(&activities.Notices{Store: p, Sender: p, Metrics: p, Log: zap.NewNop(), Now: time.Now})
 	p.env.RegisterDelayedCallback(p.env.CancelWorkflow, time.Minute)
 	p.env.ExecuteWorkflow(workflows.Notify, workflows.NotifyInput{NotificationID: uuid.New()})
 	require.True(t, p.env.IsWorkflowCompleted())
 	require.Equal(t, batch.MessageFailed, p.statuses[ids[0]])
 	tries := p.tries[ids[0]]
 	require.Less(t, tries[len(tries)-1].Sub(tries[0]), 2*time.Minute)
+}
+
+func TestANotificationThatIsStartedAgainHasWhatIsLeftOfItsDay(t *testing.T) {
+	t.Parallel()
+	p, ids := newPost([]batch.Attempt{no})
+	p.age = batch.NotifyFor - 5*time.Minute
+	var suite testsuite.WorkflowTestSuite
+	p.env = suite.NewTestWorkflowEnvironment()
+	p.env.SetWorkerOptions(patient)
+	p.env.RegisterActivity(&activities.Notices{Store: p, Sender: p, Metrics: p, Log: zap.NewNop(), Now: time.Now})
+	p.env.ExecuteWorkflow(workflows.Notify, workflows.NotifyInput{NotificationID: uuid.New()})
+	require.True(t, p.env.IsWorkflowCompleted())
+	require.Equal(t, batch.MessageFailed, p.statuses[ids[0]])
+	tries := p.tries[ids[0]]
+	require.Greater(t, len(tries), 1)
+	require.Less(t, tries[len(tries)-1].Sub(tries[0]), 6*time.Minute)
 }
 
 // TestATryThatFailsTellsTemporalOnlyWhatIsSaidOfIt is about what enters a history.
@@ -214,7 +231,7 @@ func TestATryThatFailsTellsTemporalOnlyWhatIsSaidOfIt(t *testing.T) {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
 	p.env = suite.NewTestWorkflowEnvironment()
-	notices := &activities.Notices{Store: p, Sender: p, Metrics: p, Log: zap.NewNop()}
+	notices := &activities.Notices{Store: p, Sender: p, Metrics: p, Log: zap.NewNop(), Now: time.Now}
 	env.RegisterActivity(notices)
 	for id := range p.answers {
 		_, err := env.ExecuteActivity(notices.SendMessage, activities.MessageInput{MessageID: id})

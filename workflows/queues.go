@@ -19,7 +19,7 @@ const polled = 75 * time.Second
 // Queues says what waits in our task queues, and who works on it.
 func (c *Client) Queues(ctx context.Context) ([]telemetry.Queue, error) {
 	var queues []telemetry.Queue
-	for _, name := range []string{QueueExports, QueueBackfills} {
+	for _, name := range []string{QueueExports, QueueBackfills, QueueNotifications} {
 		for kind, of := range map[string]enumspb.TaskQueueType{
 			"workflow": enumspb.TASK_QUEUE_TYPE_WORKFLOW, "activity": enumspb.TASK_QUEUE_TYPE_ACTIVITY,
 		} {

@@ -211,7 +211,7 @@ var settings = []setting{
 		func(c *config, v string) error { return number(&c.Concurrency.PerHost, v, 0, 10_000) },
 	},
 	{
-		"TRANCHE_TASK_QUEUES", "exports,backfills", "what a worker serves: exports = scheduled runs, backfills, or both", false,
+		"TRANCHE_TASK_QUEUES", "exports,backfills,notifications", "what a worker serves: exports = scheduled runs, backfills, notifications, or several of them", false,
 		func(c *config, v string) (err error) { c.Queues, err = taskQueues(v); return err },
 	},
 	{

@@ -106,12 +106,14 @@ func (t temporalTLS) config() (*tls.Config, error) {
 
 // taskQueues reads which queues a worker serves.
 func taskQueues(v string) ([]string, error) {
-	known := map[string]string{"exports": workflows.QueueExports, "backfills": workflows.QueueBackfills}
+	known := map[string]string{
+		"exports": workflows.QueueExports, "backfills": workflows.QueueBackfills, "notifications": workflows.QueueNotifications,
+	}
 	var queues []string
 	for _, word := range strings.Split(v, ",") {
 		queue, ok := known[strings.TrimSpace(word)]
 		if !ok {
-			return nil, errors.New("must be exports, backfills, or both with a comma between them")
+			return nil, errors.New("must be some of exports, backfills and notifications, with commas between them")
 		}
 		queues = append(queues, queue)
 	}

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -28,14 +27,6 @@ import (
 // Every rule of deploy/prometheus/rules.yml is caused here in the running service, seen by promtool in what Prometheus
 // would have scraped, mended as docs/runbook.md says, and seen to end. Figures are those of the processes; only the time
 // between scrapes is stretched to the minutes that a rule wants.
-
-// soak skips a test that takes minutes on a busy machine.
-func soak(t *testing.T) {
-	t.Helper()
-	if os.Getenv("SOAK") != "true" {
-		t.Skip("make soak runs it")
-	}
-}
 
 func readAll(t *testing.T, r io.Reader) string {
 	t.Helper()
@@ -67,9 +58,8 @@ func is(metric string, want float64, labels ...string) func(scrape) bool {
 
 // An export has been active for 15 hours and nobody has seen to its intervals: some are given up, the reconciler starts
 // the others, and they stand at the gate.
-func TestSoakAlertsOnWhatIsLateMissedAndRepaired(t *testing.T) {
+func TestAlertsOnWhatIsLateMissedAndRepaired(t *testing.T) {
 	t.Parallel()
-	soak(t)
 	hour := time.Now().UTC().Truncate(time.Hour)
 	events := newEventMaker(54).within(hour.Add(-16*time.Hour), 16*time.Hour, 300) // without rows, nothing is staged
 	s := startStackWith(t, events, func(o *stack.Options) { o.CatchUp = 12*time.Hour + 30*time.Minute })
@@ -100,7 +90,7 @@ func TestSoakAlertsOnWhatIsLateMissedAndRepaired(t *testing.T) {
 
 // well says that nothing is late, nothing waits and somebody works.
 func well(s scrape) bool {
-	return is("tranche_exports_late", 0)(s) && has("tranche_queue_pollers", 4)(s) && is("tranche_queue_backlog_tasks", 0)(s)
+	return is("tranche_exports_late", 0)(s) && has("tranche_queue_pollers", 6)(s) && is("tranche_queue_backlog_tasks", 0)(s)
 }
 
 func first(value float64, _ bool) float64 { return value }
@@ -137,9 +127,8 @@ func (g *growing) Count(ctx context.Context, q query.Query) (int64, error) {
 	return n, err
 }
 
-func TestSoakAlertsOnRunsThatFailAndRowsThatAreTooLate(t *testing.T) {
+func TestAlertsOnRunsThatFailAndRowsThatAreTooLate(t *testing.T) {
 	t.Parallel()
-	soak(t)
 	var mended atomic.Bool
 	source := &growing{}
 	events := newEventMaker(51).within(epoch, time.Hour, 20)
@@ -205,9 +194,8 @@ func (c *caller) isPaused(export uuid.UUID) bool {
 }
 
 // Somebody takes tables away.
-func TestSoakAlertsOnADatabaseThatFails(t *testing.T) {
+func TestAlertsOnADatabaseThatFails(t *testing.T) {
 	t.Parallel()
-	soak(t)
 	var dir string
 	s := startStackWith(t, nil, func(o *stack.Options) { dir = o.DataDir })
 	db, err := sql.Open("sqlite", filepath.Join(dir, "tranche.db")+"?_pragma=busy_timeout(20000)")
@@ -281,9 +269,8 @@ func (s *inProcess) logged(message string) bool {
 }
 
 // An API without workers, and then with one that dies.
-func TestSoakAlertsOnWorkersThatAreGone(t *testing.T) {
+func TestAlertsOnWorkersThatAreGone(t *testing.T) {
 	t.Parallel()
-	soak(t)
 	d := tireless(t, newEventMaker(52).within(epoch, time.Hour, 20))
 	d.start()
 	w := &watch{caller: d.caller, processes: map[string]string{"tranche-api": d.base}}
@@ -300,7 +287,7 @@ func TestSoakAlertsOnWorkersThatAreGone(t *testing.T) {
 	d.completed(export, backfill, workPatience)
 	w.begin()
 	w.until("workers to poll", func(sc scrape) bool {
-		return has("tranche_queue_pollers", 4)(sc) && is("tranche_queue_backlog_tasks", 0)(sc) && is("up", 1, `"tranche-worker"`)(sc)
+		return has("tranche_queue_pollers", 6)(sc) && is("tranche_queue_backlog_tasks", 0)(sc) && is("up", 1, `"tranche-worker"`)(sc)
 	})
 	w.end(15)
 	text, err := metricsOf(d.caller, address)

@@ -70,12 +70,15 @@ func (d *moody) Commit(
 }
 
 // startMoody starts a stack that has a destination with the mood, and an export to it.
-func startMoody(t *testing.T, m mood, events []event, settle time.Duration) (*inProcess, uuid.UUID) {
+func startMoody(t *testing.T, m mood, events []event, changes ...func(*activities.Limits)) (*inProcess, uuid.UUID) {
 	t.Helper()
 	var root string
 	s := startStackWith(t, events, func(o *stack.Options) {
 		limits := activities.Embedded()
-		limits.Settle = settle
+		limits.Settle = 0
+		for _, change := range changes {
+			change(&limits)
+		}
 		o.Limits = &limits
 		plugins := o.Plugins
 		o.Plugins = func(folder string) []destinations.Plugin { root = folder; return plugins(folder) }
@@ -143,7 +146,7 @@ func TestACancelledRunEndsInADefinedState(t *testing.T) {
 				m := c.mood(reached, goOn)
 				m.kind = "Moody"
 				events := newEventMaker(51).within(epoch, time.Hour, 30)
-				s, export := startMoody(t, m, events, c.settle)
+				s, export := startMoody(t, m, events, func(l *activities.Limits) { l.Settle = c.settle })
 				backfill := s.backfill(export, epoch.Format(time.RFC3339), epoch.Add(time.Hour).Format(time.RFC3339))
 				select {
 				case <-reached:
@@ -227,7 +230,7 @@ func TestARunShowsItsLastErrorWhileItRetries(t *testing.T) {
 		e := batch.Errorf(batch.CodeUnavailable, nil, "the destination is having a nap")
 		e.RetryAfter = time.Hour
 		return e
-	}}, events, 0)
+	}}, events)
 	s.backfill(export, epoch.Format(time.RFC3339), epoch.Add(time.Hour).Format(time.RFC3339))
 	var shown struct {
 		Status      string
@@ -250,6 +253,34 @@ func TestARunShowsItsLastErrorWhileItRetries(t *testing.T) {
 	require.NotNil(t, shown.NextRetryAt)
 	require.Greater(t, time.Until(*shown.NextRetryAt), 30*time.Minute)
 	require.Nil(t, shown.FinishedAt)
+}
+
+// A run that gets nowhere in the time that its interval allows fails, and says what stood in its way.
+func TestARunThatIsOutOfTimeFailsWithItsLastError(t *testing.T) {
+	t.Parallel()
+	nap := func(context.Context) error {
+		return batch.Errorf(batch.CodeUnavailable, nil, "the destination is having a nap")
+	}
+	for where, m := range map[string]mood{
+		"while it stages":  {kind: "Dozing", stage: nap},
+		"while it commits": {kind: "Dozing", commit: nap},
+	} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			events := newEventMaker(56).within(epoch, time.Hour, 30)
+			s, export := startMoody(t, m, events, func(l *activities.Limits) { l.Work = 4 * time.Second })
+			backfill := s.backfill(export, epoch.Format(time.RFC3339), epoch.Add(time.Hour).Format(time.RFC3339))
+			until(t, workPatience, "the backfill to end", func() bool { return s.getBackfill(export, backfill).over() })
+			require.Equal(t, "Failed", s.getBackfill(export, backfill).Status)
+			runs := s.runs(export)
+			require.Len(t, runs, 1)
+			require.Equal(t, "Failed", runs[0].Status)
+			require.Contains(t, *runs[0].LatestError, "did not finish in the time that the interval allows")
+			require.Contains(t, *runs[0].LatestError, "having a nap")
+			require.Empty(t, readDelivered(t, s.ExportsDir()).files)
+			swept(t, s.ExportsDir())
+		})
+	}
 }
 
 func TestAWorkflowThatTimesOutIsATimedOutRun(t *testing.T) {
@@ -277,7 +308,7 @@ func TestAnExportThatKeepsFailingIsPausedAndSaysSo(t *testing.T) {
 	events := newEventMaker(54).within(epoch, intervals*time.Hour, 20*intervals)
 	s, export := startMoody(t, mood{kind: "Locked", stage: func(context.Context) error {
 		return batch.Errorf(batch.CodePermission, nil, "the folder refused our credentials")
-	}}, events, 0)
+	}}, events)
 	s.do(http.MethodPost, at(export)+"/unpause", nil, nil)
 	backfill := s.backfill(export, epoch.Format(time.RFC3339), epoch.Add(intervals*time.Hour).Format(time.RFC3339))
 	until(t, workPatience, "the backfill to end", func() bool { return s.getBackfill(export, backfill).over() })

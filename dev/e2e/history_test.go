@@ -167,12 +167,18 @@ func TestABackfillThatIsSteeredAllTheTimeHasShortHistories(t *testing.T) {
 	l.requireWhole(hours, events)
 }
 
+// soak skips a test that takes long.
+func soak(t *testing.T) {
+	t.Helper()
+	if os.Getenv("SOAK") != "true" {
+		t.Skip("a soak: make soak runs it")
+	}
+}
+
 // TestSoakTenYearsByTheHour runs 87,600 intervals, which takes a while; TRANCHE_SOAK_YEARS sets fewer years.
 func TestSoakTenYearsByTheHour(t *testing.T) {
 	t.Parallel()
-	if os.Getenv("SOAK") != "true" {
-		t.Skip("a soak: SOAK=true runs it")
-	}
+	soak(t)
 	years, err := strconv.Atoi(cmp.Or(os.Getenv("TRANCHE_SOAK_YEARS"), "10"))
 	require.NoError(t, err)
 	hours := years * 8_760

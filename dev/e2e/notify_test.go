@@ -182,10 +182,52 @@ func TestANotificationWhoseWorkflowWasNotStartedIsSent(t *testing.T) {
 	s.do(http.MethodPost, at(export)+"/notifications", map[string]any{"name": "n", "kind": "slack", "url": r.URL}, nil)
 	e, err := s.DB().ExportByID(t.Context(), export)
 	require.NoError(t, err)
-	end := time.Date(2026, 5, 6, 7, 0, 0, 0, time.UTC)
-	require.NoError(t, s.DB().TellLate(t.Context(), e, batch.Interval{Start: end.Add(-time.Hour), End: end}))
+	s.tellLate(e)
 	until(t, time.Minute, "the notification", func() bool {
 		posts := r.posts()
 		return len(posts) > 1 && posts[1].status == http.StatusOK
 	})
+}
+
+// tellLate writes a notification into the database, and does not start its workflow.
+func (s *inProcess) tellLate(e batch.Export) {
+	s.t.Helper()
+	end := time.Date(2026, 5, 6, 7, 0, 0, 0, time.UTC)
+	late := batch.Lateness{Interval: batch.Interval{Start: end.Add(-time.Hour), End: end}, Frequency: e.Frequency, By: 24 * time.Hour}
+	require.NoError(s.t, s.DB().TellLate(s.t.Context(), e, late))
+}
+
+// TestANotificationWhoseWorkflowIsTerminatedIsSent takes away, in Temporal, the workflow that waits for its next try.
+func TestANotificationWhoseWorkflowIsTerminatedIsSent(t *testing.T) {
+	t.Parallel()
+	s := startStack(t, nil)
+	address, answer := answering(t, http.StatusServiceUnavailable)
+	subscription := s.subscribe(address, "late")
+	e, err := s.DB().ExportByID(t.Context(), s.create(fileExport("e", "hour", "out")))
+	require.NoError(t, err)
+	s.tellLate(e)
+	type message struct {
+		NotificationID uuid.UUID `json:"notification_id"`
+		Status         string
+		Attempts       []struct{ Delivered bool }
+	}
+	sent := func(tries int, status string) (m message) {
+		until(t, workPatience, "the message to be "+status, func() bool {
+			list := pages[message](s.caller, subscription+"/deliveries")
+			if len(list) == 1 {
+				m = list[0]
+			}
+			return len(m.Attempts) >= tries && m.Status == status
+		})
+		return m
+	}
+	id := workflows.NotifyWorkflowID(sent(2, "pending").NotificationID) // the next try is ten seconds away
+	first, err := s.Temporal().DescribeWorkflowExecution(t.Context(), id, "")
+	require.NoError(t, err)
+	answer.Store(http.StatusOK)
+	require.NoError(t, s.Temporal().TerminateWorkflow(t.Context(), id, "", "by mistake"))
+	sent(3, "delivered")
+	second, err := s.Temporal().DescribeWorkflowExecution(t.Context(), id, "")
+	require.NoError(t, err)
+	require.NotEqual(t, first.GetWorkflowExecutionInfo().GetExecution().GetRunId(), second.GetWorkflowExecutionInfo().GetExecution().GetRunId())
 }

@@ -1,13 +1,18 @@
 package e2e
 
 import (
+	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/history/v1"
 
 	"tranche/batch"
+	"tranche/workflows"
 )
 
 // deciders are the processes that executed the workflow tasks of an execution.
@@ -88,4 +93,45 @@ func TestARunMovesToTheNewVersionWhenTheOldOneGoes(t *testing.T) {
 	require.Zero(t, code)
 	u.finish()
 	require.Contains(t, deciders(t, u.history(u.first)), u.new.Command.Process.Pid)
+}
+
+// Notifications are one of the queues of a worker: they can have workers of their own, which are told apart by version as
+// all others are.
+func TestNotificationsAreSentByTheWorkersOfTheirQueueAndVersion(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, newEventMaker(19).within(epoch, time.Hour, 20)).with("TRANCHE_ALLOWED_NETWORKS=127.0.0.0/8")
+	d.start()
+	serve := func(buildID, queues string) *program {
+		worker, address := d.serve("worker", "--build-id", buildID, "--task-queues", queues)
+		d.requireReady(address)
+		return worker
+	}
+	serve("1.0", "exports,backfills")
+	sender := serve("1.0", "notifications")
+	d.run("deployment", "promote", "1.0")
+	serve("2.0", "exports,backfills,notifications") // gets no work
+	address, _ := answering(t, http.StatusOK)
+	subscription := d.subscribe(address, "failed")
+
+	require.NoError(t, os.WriteFile(filepath.Join(d.files, "blocked"), nil, 0o600))
+	export := d.create(fileExport("fails", "hour", "blocked"))
+	d.backfillHour(export, epoch)
+	type message struct {
+		NotificationID uuid.UUID `json:"notification_id"`
+		Status         string
+	}
+	var sent message
+	until(t, workPatience, "the notification", func() bool {
+		list := pages[message](d.caller, subscription+"/deliveries")
+		if len(list) == 1 {
+			sent = list[0]
+		}
+		return sent.Status == "delivered"
+	})
+	id := workflows.NotifyWorkflowID(sent.NotificationID)
+	require.NoError(t, d.temporal.GetWorkflow(t.Context(), id, "").Get(t.Context(), nil))
+	require.Equal(t, map[int]bool{sender.Command.Process.Pid: true}, deciders(t, d.history(id)))
+	found, err := d.temporal.DescribeWorkflowExecution(t.Context(), id, "")
+	require.NoError(t, err)
+	require.Equal(t, "1.0", found.GetWorkflowExecutionInfo().GetVersioningInfo().GetDeploymentVersion().GetBuildId())
 }

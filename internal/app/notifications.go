@@ -59,19 +59,24 @@ type SubscriptionDraft struct {
 	URL    string
 	Secret string // empty = a new one
 	// Events are what to be told of; none = everything.
-	Events  []batch.Event
-	Enabled bool
+	Events []batch.Event
+	// LateAfter is how long after its end an interval is late; 0 = as its length has it.
+	LateAfter time.Duration
+	Enabled   bool
 }
 
 // A SubscriptionChange is what a caller wants a subscription to become. What was not sent stays.
 type SubscriptionChange struct {
-	Name    Sent[string]
-	URL     Sent[string]
-	Secret  Sent[string]
-	Events  Sent[[]batch.Event]
-	Enabled Sent[bool]
+	Name      Sent[string]
+	URL       Sent[string]
+	Secret    Sent[string]
+	Events    Sent[[]batch.Event]
+	LateAfter Sent[time.Duration]
+	Enabled   Sent[bool]
 	// RotateSecret asks for a new secret.
 	RotateSecret bool
+	// RevokeOldSecret ends at once the time in which the secret before is signed with too.
+	RevokeOldSecret bool
 }
 
 // exists refuses an export that is not the team's. There is always the project.
@@ -91,7 +96,7 @@ func (s *Notifications) Create(ctx context.Context, teamID int64, exportID uuid.
 	now := s.Now().UTC().Truncate(time.Microsecond)
 	n := batch.Subscription{
 		ID: newID(), TeamID: teamID, ExportID: exportID, Name: d.Name, Kind: d.Kind, URL: d.URL, Secret: d.Secret, Events: ordered(d.Events),
-		Enabled: d.Enabled, CreatedAt: now, LastUpdatedAt: now,
+		LateAfter: d.LateAfter, Enabled: d.Enabled, CreatedAt: now, LastUpdatedAt: now,
 	}
 	if n.Kind == batch.KindWebhook && n.Secret == "" {
 		n.Secret = s.Sender.NewSecret()
@@ -159,20 +164,20 @@ func (s *Notifications) Update(ctx context.Context, teamID int64, exportID, id u
 	}
 	// An address is checked outside of the transaction: its host is looked up.
 	after := before
-	c.apply(&after)
+	c.apply(&after, s.Now())
 	if c.URL.Is || c.Secret.Is || c.RotateSecret {
 		if err := s.check(ctx, after); err != nil {
 			return batch.Subscription{}, err
 		}
 	}
 	n, err := s.Store.UpdateSubscription(ctx, teamID, exportID, id, func(n *batch.Subscription) error {
-		c.apply(n)
+		c.apply(n, s.Now())
 		return nil
 	})
 	return n, missing(err, "Not found.")
 }
 
-func (c SubscriptionChange) apply(n *batch.Subscription) {
+func (c SubscriptionChange) apply(n *batch.Subscription, now time.Time) {
 	if c.Name.Is {
 		n.Name = c.Name.Value
 	}
@@ -180,10 +185,16 @@ func (c SubscriptionChange) apply(n *batch.Subscription) {
 		n.URL = c.URL.Value
 	}
 	if c.Secret.Is {
-		n.Secret = c.Secret.Value
+		n.Replace(c.Secret.Value, now)
+	}
+	if c.RevokeOldSecret {
+		n.Forget()
 	}
 	if c.Events.Is {
 		n.Events = ordered(c.Events.Value)
+	}
+	if c.LateAfter.Is {
+		n.LateAfter = c.LateAfter.Value
 	}
 	if c.Enabled.Is {
 		n.Enabled = c.Enabled.Value

@@ -16,6 +16,9 @@ type NotifierStore interface {
 	// UnstartedNotifications returns those of an export; of all exports, when it is zero, those that are older than the time.
 	UnstartedNotifications(ctx context.Context, exportID uuid.UUID, before time.Time, limit int) ([]batch.Notification, error)
 	MarkNotificationStarted(ctx context.Context, id uuid.UUID) error
+	// UnfinishedNotifications pages, by id, through those that were started and have messages which are older than the time
+	// and still to be sent.
+	UnfinishedNotifications(ctx context.Context, before time.Time, after uuid.UUID, limit int) ([]batch.Notification, error)
 }
 
 // NotifierWorkflows is what a Notifier needs of Temporal.
@@ -66,15 +69,35 @@ func (s *Notifier) start(ctx context.Context, exportID uuid.UUID, before time.Ti
 	return len(waiting), nil
 }
 
+// resume starts workflows again that are over although something is still to be sent: somebody terminated them, or Temporal
+// has lost them. It looks at a page behind an id and returns the last one that it saw, zero at the end. One that runs is
+// left alone.
+func (s *Notifier) resume(ctx context.Context, before time.Time, after uuid.UUID) (uuid.UUID, error) {
+	unfinished, err := s.Store.UnfinishedNotifications(ctx, before, after, dispatchPage)
+	if err != nil {
+		return after, err
+	}
+	for _, n := range unfinished {
+		if err := s.Workflows.StartNotify(ctx, n); err != nil {
+			return after, err
+		}
+		after = n.ID
+	}
+	if len(unfinished) < dispatchPage {
+		return uuid.Nil, nil
+	}
+	return after, nil
+}
+
 // LatenessStore is what finding late exports needs of the database.
 type LatenessStore interface {
 	// WatchedForLateness pages through the active exports of which somebody wants to know, by id.
-	WatchedForLateness(ctx context.Context, after uuid.UUID, limit int) ([]batch.Export, error)
+	WatchedForLateness(ctx context.Context, after uuid.UUID, limit int) ([]batch.Watched, error)
 	// DeliveredUntil returns the end of the last interval that was delivered; zero = none.
 	DeliveredUntil(ctx context.Context, exportID uuid.UUID) (time.Time, error)
 	Spans(ctx context.Context, exportID uuid.UUID, within batch.Interval) ([]batch.Span, error)
-	// TellLate notifies that an interval is late, once.
-	TellLate(ctx context.Context, e batch.Export, i batch.Interval) error
+	// TellLate notifies all for whom an interval is late by now, once.
+	TellLate(ctx context.Context, e batch.Export, l batch.Lateness) error
 	// GiveUpMessages ends messages that are older than the time and that nobody sends any more.
 	GiveUpMessages(ctx context.Context, before time.Time) (int64, error)
 }
@@ -86,6 +109,9 @@ type Watch struct {
 	Now      func() time.Time
 	// Grace is how long a notification may be without its workflow: whoever wrote it is about to start it.
 	Grace time.Duration
+
+	// resumed is the notification behind which the next pass looks for those whose workflow is over too early.
+	resumed uuid.UUID
 }
 
 // giveUpAfter is how long after it was made a message that is still pending has nobody who sends it.
@@ -93,17 +119,20 @@ const giveUpAfter = batch.NotifyFor + time.Hour
 
 // Pass makes one look at everything.
 func (w *Watch) Pass(ctx context.Context) error {
-	late := each(ctx, w.Store.WatchedForLateness, func(e batch.Export) uuid.UUID { return e.ID }, w.look)
+	late := each(ctx, w.Store.WatchedForLateness, func(e batch.Watched) uuid.UUID { return e.Export.ID }, w.look)
 	var left error
 	for n := dispatchPage; n == dispatchPage && left == nil; {
 		n, left = w.Notifier.start(ctx, uuid.Nil, w.Now().Add(-w.Grace))
 	}
+	var resumed error
+	w.resumed, resumed = w.Notifier.resume(ctx, w.Now().Add(-w.Grace), w.resumed)
 	_, given := w.Store.GiveUpMessages(ctx, w.Now().Add(-giveUpAfter))
-	return errors.Join(late, left, given)
+	return errors.Join(late, left, resumed, given)
 }
 
 // look notifies when the first interval that was due behind what the export has delivered is overdue.
-func (w *Watch) look(ctx context.Context, e batch.Export) error {
+func (w *Watch) look(ctx context.Context, watched batch.Watched) error {
+	e := watched.Export
 	until, err := w.Store.DeliveredUntil(ctx, e.ID)
 	if err != nil {
 		return err
@@ -114,8 +143,8 @@ func (w *Watch) look(ctx context.Context, e batch.Export) error {
 		return err
 	}
 	for _, s := range spans {
-		for i := range s.Due(until, now.Add(-s.Frequency.LateAfter())) {
-			if err := w.Store.TellLate(ctx, e, i); err != nil {
+		for i := range s.Due(until, now.Add(-watched.Soonest(s.Frequency))) {
+			if err := w.Store.TellLate(ctx, e, batch.Lateness{Interval: i, Frequency: s.Frequency, By: now.Sub(i.End)}); err != nil {
 				return err
 			}
 			w.Notifier.Dispatch(ctx, e.ID)

@@ -15,22 +15,23 @@ import (
 	"tranche/storage/storagetest"
 )
 
-// A herald starts workflows of notifications, when it is not broken.
+// A herald starts workflows of notifications, when it is not broken. One that runs is left alone.
 type herald struct {
 	broken  error
 	started []batch.Notification
+	running map[uuid.UUID]bool
 }
 
 func (h *herald) StartNotify(_ context.Context, n batch.Notification) error {
-	if h.broken == nil {
-		h.started = append(h.started, n)
+	if h.broken == nil && !h.running[n.ID] {
+		h.started, h.running[n.ID] = append(h.started, n), true
 	}
 	return h.broken
 }
 
 // watch makes the watch of the world.
 func (w *world) watch() (*app.Watch, *herald) {
-	h := &herald{}
+	h := &herald{running: map[uuid.UUID]bool{}}
 	clock := func() time.Time { return w.now }
 	return &app.Watch{
 		Store: w.DB, Now: clock, Grace: time.Minute,
@@ -90,6 +91,38 @@ func TestALateExportIsToldOf(t *testing.T) {
 	}
 }
 
+func TestWhoWantsToKnowSoonerIsToldSooner(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		after time.Duration
+		hours float64
+		told  int
+	}{
+		"not yet":                            {5 * time.Minute, 1.07, 0},
+		"at their time":                      {5 * time.Minute, 1.09, 1},
+		"later than the interval would have": {3 * time.Hour, 3.9, 0},
+		"and then":                           {3 * time.Hour, 4.1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, c.hours)
+			w.subscribe(t, batch.EventLate)
+			list, err := w.ListSubscriptions(t.Context(), w.export.TeamID, uuid.Nil)
+			require.NoError(t, err)
+			_, err = w.UpdateSubscription(t.Context(), w.export.TeamID, uuid.Nil, list[0].ID, func(s *batch.Subscription) error {
+				s.LateAfter = c.after
+				return nil
+			})
+			require.NoError(t, err)
+			watch, herald := w.watch()
+			for range 2 {
+				require.NoError(t, watch.Pass(t.Context()))
+			}
+			require.Len(t, herald.started, c.told)
+		})
+	}
+}
+
 func TestLatenessIsNotLookedForWhereNobodyWantsToKnow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 30)
@@ -118,8 +151,36 @@ func TestANotificationIsStartedLaterWhenTemporalDoesNotAnswer(t *testing.T) {
 	watch.Notifier.Dispatch(t.Context(), w.export.ID)
 	require.NoError(t, watch.Pass(t.Context()))
 	require.Len(t, herald.started, 1, "once is enough")
-	ids, err := w.PendingMessages(t.Context(), herald.started[0].ID)
+	ids, _, err := w.PendingMessages(t.Context(), herald.started[0].ID)
 	require.NoError(t, err)
 	require.Len(t, ids, 1)
 	require.NotEqual(t, uuid.Nil, ids[0])
+}
+
+func TestANotificationIsStartedAgainAsLongAsSomethingIsToBeSent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0.5)
+	w.subscribe(t, batch.EventFailed)
+	r := w.run(t, batch.Interval{Start: noon.Add(-time.Hour), End: noon}, batch.RunRunning, false)
+	_, err := w.UpdateRun(t.Context(), r.ID, func(r *batch.Run) error { r.Status = batch.RunFailed; return nil })
+	require.NoError(t, err)
+	watch, herald := w.watch()
+	watch.Notifier.Dispatch(t.Context(), w.export.ID)
+	require.Len(t, herald.started, 1)
+	require.NoError(t, watch.Pass(t.Context()))
+	require.Len(t, herald.started, 1, "it is too young to be looked at")
+	w.now = w.now.Add(2 * time.Minute)
+	for range 2 { // it runs, and then somebody terminates it
+		require.NoError(t, watch.Pass(t.Context()))
+	}
+	require.Len(t, herald.started, 1)
+	clear(herald.running)
+	require.NoError(t, watch.Pass(t.Context()))
+	require.Len(t, herald.started, 2)
+	clear(herald.running)
+	ids, _, err := w.PendingMessages(t.Context(), herald.started[0].ID)
+	require.NoError(t, err)
+	require.NoError(t, w.SaveAttempt(t.Context(), ids[0], batch.Attempt{At: w.now, StatusCode: 200}))
+	require.NoError(t, watch.Pass(t.Context()))
+	require.Len(t, herald.started, 2, "it is delivered")
 }

@@ -46,4 +46,5 @@ func (p Parts) expect() {
 	for _, kind := range app.RepairKinds {
 		p.Metrics.ExpectRepairs(string(kind))
 	}
+	p.Metrics.ExpectNotifications(batch.Events, activities.OutcomeDelivered, activities.OutcomeRetried, activities.OutcomeGivenUp, activities.OutcomeLost)
 }

@@ -88,18 +88,19 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 			Interceptors:                       o.Interceptors,
 			DeploymentOptions:                  o.Version.deployment(),
 		})
-		sdk.RegisterWorkflowWithOptions(workflows.ExportInterval, o.Version.ofRuns())
-		sdk.RegisterWorkflow(workflows.Backfill)
-		sdk.RegisterActivity(acts)
+		if q.name == workflows.QueueNotifications {
+			sdk.RegisterWorkflow(workflows.Notify)
+			sdk.RegisterActivity(&activities.Notices{Store: p.store(), Sender: p.sender(), Metrics: p.Metrics, Log: p.Log, Now: time.Now})
+		} else {
+			sdk.RegisterWorkflowWithOptions(workflows.ExportInterval, o.Version.ofRuns())
+			sdk.RegisterWorkflow(workflows.Backfill)
+			sdk.RegisterActivity(acts)
+		}
 		if err := sdk.Start(); err != nil {
 			w.stopWorkers()
 			return nil, fmt.Errorf("start worker of %s: %w", q.name, err)
 		}
 		w.workers = append(w.workers, sdk)
-	}
-	if err := w.startNotifications(p, o); err != nil {
-		w.stopWorkers()
-		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
@@ -123,20 +124,6 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 // noticeSlots is how many notifications are sent at once: they wait for receivers, and cost nothing else.
 const noticeSlots = 20
 
-// startNotifications starts the worker of the queue that other work does not share.
-func (w *Worker) startNotifications(p Parts, o WorkerOptions) error {
-	sdk := worker.New(p.Temporal, workflows.QueueNotifications, worker.Options{
-		MaxConcurrentActivityExecutionSize: noticeSlots, WorkerStopTimeout: drain, Interceptors: o.Interceptors,
-	})
-	sdk.RegisterWorkflow(workflows.Notify)
-	sdk.RegisterActivity(&activities.Notices{Store: p.store(), Sender: p.sender(), Metrics: p.Metrics, Log: p.Log})
-	if err := sdk.Start(); err != nil {
-		return fmt.Errorf("start worker of %s: %w", workflows.QueueNotifications, err)
-	}
-	w.workers = append(w.workers, sdk)
-	return nil
-}
-
 // A queue is a task queue, and how many of its activities run at once.
 type queue struct {
 	name  string
@@ -145,7 +132,9 @@ type queue struct {
 
 // queues are those that the worker serves.
 func (o WorkerOptions) queues() []queue {
-	all := []queue{{workflows.QueueExports, o.Slots}, {workflows.QueueBackfills, o.BackfillSlots}}
+	all := []queue{
+		{workflows.QueueExports, o.Slots}, {workflows.QueueBackfills, o.BackfillSlots}, {workflows.QueueNotifications, noticeSlots},
+	}
 	if len(o.Queues) == 0 {
 		return all
 	}

@@ -99,6 +99,15 @@ func (m *Metrics) ExpectRepairs(kinds ...string) {
 	}
 }
 
+// ExpectNotifications makes the series of what may become of notifications, as begin does.
+func (m *Metrics) ExpectNotifications(events []batch.Event, outcomes ...string) {
+	for _, event := range events {
+		for _, outcome := range outcomes {
+			m.notices.WithLabelValues(string(event), outcome)
+		}
+	}
+}
+
 // begin makes the series that alert rules watch: of a counter that is first seen at 1, nobody sees the increase.
 func (m *Metrics) begin() {
 	for code, fault := range batch.Codes() {

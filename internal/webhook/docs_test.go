@@ -59,6 +59,8 @@ func TestTheExamplesOfTheDocsCheckSignatures(t *testing.T) {
 			}
 			require.True(t, accepts(secret, id, now, body, sign(now)), "what is signed is taken")
 			require.False(t, accepts(webhook.NewSecret(), id, now, body, sign(now)), "another secret")
+			require.True(t, accepts(secret, id, now, body, "v1,b3RoZXI= "+sign(now)), "the secret is being replaced")
+			require.False(t, accepts(secret, id, now, body, "v1,b3RoZXI= v1,dGhpcmQ="), "others' signatures")
 			require.False(t, accepts(secret, uuid.NewString(), now, body, sign(now)), "another id")
 			require.False(t, accepts(secret, id, now, append(body, ' '), sign(now)), "another body")
 			require.False(t, accepts(secret, id, now+1, body, sign(now)), "another time")

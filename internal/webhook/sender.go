@@ -154,13 +154,17 @@ func (s *Sender) request(ctx context.Context, to batch.Subscription, n batch.Not
 		return request, nil
 	}
 	id, timestamp := n.ID.String(), strconv.FormatInt(at.Unix(), 10)
-	signature, err := Sign(to.Secret, id, timestamp, body)
-	if err != nil {
-		return nil, err
+	var signatures []string
+	for _, secret := range to.Secrets(at) {
+		signature, err := Sign(secret, id, timestamp, body)
+		if err != nil {
+			return nil, err
+		}
+		signatures = append(signatures, signature)
 	}
 	request.Header.Set(HeaderID, id)
 	request.Header.Set(HeaderTimestamp, timestamp)
-	request.Header.Set(HeaderSignature, signature)
+	request.Header.Set(HeaderSignature, strings.Join(signatures, " "))
 	request.Header.Set(HeaderEvent, string(n.Event))
 	return request, nil
 }

@@ -81,6 +81,44 @@ func TestAWebhookIsSigned(t *testing.T) {
 	require.Equal(t, "All <events> & more", sent["batch_export"].(map[string]any)["name"])
 }
 
+// While a secret is replaced, receivers who know either one take what they are sent.
+func TestAWebhookIsSignedWithBothSecretsForAWhile(t *testing.T) {
+	t.Parallel()
+	var (
+		header http.Header
+		body   []byte
+	)
+	server := receiver(t, func(_ http.ResponseWriter, r *http.Request) {
+		header = r.Header
+		body, _ = io.ReadAll(r.Body)
+	})
+	n := notification()
+	signed := func(s batch.Subscription, secrets ...string) {
+		t.Helper()
+		require.True(t, webhook.NewSender(loopback, nil).Send(t.Context(), s, n).Delivered())
+		var want []string
+		for _, secret := range secrets {
+			signature, err := webhook.Sign(secret, n.ID.String(), header.Get("Webhook-Timestamp"), body)
+			require.NoError(t, err)
+			want = append(want, signature)
+		}
+		require.Equal(t, strings.Join(want, " "), header.Get("Webhook-Signature"))
+	}
+	s, now := to(server.URL), time.Now()
+	first, second, third := s.Secret, webhook.NewSecret(), webhook.NewSecret()
+	s.Replace(second, now)
+	signed(s, second, first)
+	s.Replace(second, now)
+	signed(s, second, first)
+	s.Replace(third, now.Add(-batch.SecretOverlap+time.Minute))
+	signed(s, third, second)
+	s.OldSecretUntil = now.Add(-time.Second)
+	signed(s, third)
+	s.Replace(second, now)
+	s.Forget()
+	signed(s, second)
+}
+
 // TestTheSignatureIsThatOfTheSpecification is the example of the Standard Webhooks specification, made there by others.
 func TestTheSignatureIsThatOfTheSpecification(t *testing.T) {
 	t.Parallel()

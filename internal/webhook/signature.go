@@ -13,7 +13,7 @@ import (
 const (
 	HeaderID        = "Webhook-Id"        // of the notification: the same for every try
 	HeaderTimestamp = "Webhook-Timestamp" // of this try, in seconds since 1970
-	HeaderSignature = "Webhook-Signature" // "v1," and the signature in base64
+	HeaderSignature = "Webhook-Signature" // "v1," and the signature in base64; several, with a space between them, while a secret is replaced
 	HeaderEvent     = "Tranche-Event"
 )
 
