@@ -32,9 +32,34 @@ const (
 // snapshots are the transactions that are kept open so that others can see what they see.
 type snapshots struct {
 	mu     sync.Mutex
-	held   map[string]func() // how each is let go, by name
+	held   map[string]*heldSnapshot // by name
 	making int
 	closed bool
+}
+
+// A heldSnapshot is one of them.
+type heldSnapshot struct {
+	release func()
+	answers map[string]bool // what was found out in it, by the question
+}
+
+// answer is what was found out in a snapshot before.
+func (s *snapshots) answer(name, question string) (answer, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if held, ok := s.held[name]; ok {
+		answer, known = held.answers[question]
+	}
+	return answer, known
+}
+
+// remember keeps what was found out in a snapshot as long as it is held.
+func (s *snapshots) remember(name, question string, answer bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if held, ok := s.held[name]; ok {
+		held.answers[question] = answer
+	}
 }
 
 // reserve makes room for one more; false = there are enough.
@@ -59,24 +84,25 @@ func (s *snapshots) keep(name string, limit time.Duration, hangUp func()) bool {
 	}
 	timer := time.AfterFunc(limit, func() { s.release(name) })
 	if s.held == nil {
-		s.held = make(map[string]func())
+		s.held = make(map[string]*heldSnapshot)
 	}
-	s.held[name] = sync.OnceFunc(func() {
+	release := sync.OnceFunc(func() {
 		timer.Stop()
 		hangUp()
 	})
+	s.held[name] = &heldSnapshot{release: release, answers: make(map[string]bool)}
 	return true
 }
 
 // release lets a snapshot go, and returns when it is gone.
 func (s *snapshots) release(name string) {
 	s.mu.Lock()
-	release, ok := s.held[name]
+	held, ok := s.held[name]
 	s.mu.Unlock()
 	if !ok {
 		return
 	}
-	release()
+	held.release()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.held, name)
