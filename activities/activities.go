@@ -226,14 +226,6 @@ func (a *Activities) load(ctx context.Context, runID uuid.UUID) (delivery, error
 		}
 		d.query.By = query.TimeOf(b.By)
 	}
-	d.query.Lookback = a.Lookback
-	if d.run.BackfillID != nil {
-		b, err := a.Store.BackfillByID(ctx, *d.run.BackfillID)
-		if err != nil {
-			return delivery{}, err
-		}
-		d.query.By = query.TimeOf(b.By)
-	}
 	if !d.selection.Custom() {
 		d.query.Columns, err = d.plugin.Columns(d.export.Destination.Config, d.selection.Model)
 	}

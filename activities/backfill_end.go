@@ -33,6 +33,14 @@ func (a *Activities) FinishBackfill(ctx context.Context, in FinishBackfillInput)
 	return FinishedBackfill{Status: b.Status}, nil
 }
 
+// undeliveredMessage says how much of a backfill is not there.
+func undeliveredMessage(intervals int64) string {
+	if intervals == 1 {
+		return "1 interval was not delivered: its runs tell why"
+	}
+	return fmt.Sprintf("%d intervals were not delivered: their runs tell why", intervals)
+}
+
 func (a *Activities) finishBackfill(ctx context.Context, in FinishBackfillInput) (batch.Backfill, error) {
 	b, e, err := a.backfill(ctx, in.BackfillID)
 	if err != nil || b.Status.Final() {
@@ -47,7 +55,7 @@ func (a *Activities) finishBackfill(ctx context.Context, in FinishBackfillInput)
 		return b, err
 	}
 	if in.Status == batch.BackfillCompleted && undelivered > 0 {
-		in.Status, in.Message = batch.BackfillFailed, fmt.Sprintf("%d intervals were not delivered: their runs tell why", undelivered)
+		in.Status, in.Message = batch.BackfillFailed, undeliveredMessage(undelivered)
 	}
 	if in.Status == batch.BackfillCompleted && b.EndAt == nil {
 		if err := a.handOver(ctx, b, e); err != nil {

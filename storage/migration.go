@@ -34,6 +34,8 @@ type Schema struct {
 	Missing []int
 	// Oldest is the version of the oldest binary that can work with the database; 0 = the database does not say.
 	Oldest int
+	// Strangers is how many tables of something else are where ours belong, when there is none of ours.
+	Strangers int64
 }
 
 // Current says whether the binary can work with the database, which may be newer: see VersionError.
@@ -153,6 +155,8 @@ func (db *DB) MigrationStatus(ctx context.Context) (Schema, error) {
 	exists, err := db.hasTable(reading, "schema_migrations")
 	if err == nil && exists {
 		done, err = db.applied(reading, &schema)
+	} else if err == nil {
+		schema.Strangers, err = db.tables(reading)
 	}
 	if err != nil {
 		return Schema{}, classify("read schema version", err)
@@ -189,4 +193,14 @@ func (db *DB) hasTable(tx *gorm.DB, name string) (exists bool, err error) {
 	}
 	err = tx.Raw(find, name).Scan(&exists).Error
 	return exists, err
+}
+
+// tables counts the tables of whatever is in the database.
+func (db *DB) tables(tx *gorm.DB) (n int64, err error) {
+	count := "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema()"
+	if db.dialect == SQLite {
+		count = "SELECT count(*) FROM sqlite_master WHERE type = 'table'"
+	}
+	err = tx.Raw(count).Scan(&n).Error
+	return n, err
 }

@@ -135,7 +135,9 @@ func (d *doctor) report(out io.Writer, form string) error {
 			fmt.Fprintf(w, "\t\t%s\n", line)
 		}
 		if f.Advice != "" {
-			fmt.Fprintf(w, "\t\tto do: %s\n", f.Advice)
+			for i, line := range strings.Split("to do: "+f.Advice, "\n") {
+				fmt.Fprintf(w, "\t\t%s%s\n", strings.Repeat(" ", 2*min(i, 1)), line)
+			}
 		}
 	}
 	return w.Flush()
@@ -196,6 +198,9 @@ func (d *doctor) checkMigrations(ctx context.Context) {
 		d.problem("migrations", err.Error(), "install the newer version here")
 	case err != nil:
 		d.problem("migrations", err.Error(), "check the rights of the user in TRANCHE_DATABASE_URL")
+	case status.Strangers > 0:
+		d.problem("migrations", fmt.Sprintf("the database has nothing of ours, and %d tables of something else", status.Strangers),
+			"correct TRANCHE_DATABASE_URL: the service wants a database of its own")
 	case !status.Current():
 		d.problem("migrations", fmt.Sprintf("the database lacks %v", status.Missing), `run "tranche migrate up"`)
 	default:
@@ -270,10 +275,33 @@ func (d *doctor) checkFileRoot() {
 	d.ok("file root", root+" can be written to")
 }
 
-// explained is what an error says to people.
+// explained is what an error says to people; several errors have a line each.
 func explained(err error) string {
-	if e, ok := errors.AsType[*batch.Error](err); ok && e.Err != nil {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		var lines []string
+		for _, e := range all.Unwrap() {
+			lines = append(lines, explained(e))
+		}
+		return strings.Join(withoutRepeats(lines), "\n")
+	}
+	e, ok := errors.AsType[*batch.Error](err)
+	switch {
+	case !ok:
+		return err.Error()
+	case e.Err != nil:
 		return fmt.Sprintf("%s (%v)", e.Message, e.Err)
 	}
-	return err.Error()
+	return e.Message
+}
+
+// withoutRepeats lets only the last of neighbours tell what a table has.
+func withoutRepeats(lines []string) []string {
+	const tail = "; it has "
+	for i := range len(lines) - 1 {
+		missing, has, ok := strings.Cut(lines[i], tail)
+		if ok && strings.HasSuffix(lines[i+1], tail+has) {
+			lines[i] = missing
+		}
+	}
+	return lines
 }

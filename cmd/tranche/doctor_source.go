@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,12 +37,27 @@ func (d *doctor) checkSource(ctx context.Context) {
 		case code == batch.CodeUnavailable || code == batch.CodeCredentials || code == batch.CodeThrottled || code == batch.CodeTimeout:
 			d.problem("source", explained(err), "check that TRANCHE_SOURCE_URL is right, that the server runs, and that it lets us in")
 			return
-		case m.Name == batch.ModelEvents:
-			d.problem(check, explained(err), "correct TRANCHE_SOURCE_TABLE, or give the user the right to read the table")
-		default:
-			d.warn(check, explained(err), "exports of this model would fail; others do not need it")
+		case m.Name == batch.ModelEvents || slices.Contains(d.config.Models.Named, m.Name):
+			d.problem(check, explained(err), d.sourceAdvice(code, m))
+		default: // the service knows the model, and nobody said that the source has it
+			d.warn(check, explained(err), "exports of this model would fail, others do not need it; \""+string(m.Name)+": false\" in TRANCHE_MODELS_FILE says that there is none")
 		}
 	}
+}
+
+// sourceAdvice is what an operator does about a model that does not fit the source.
+func (d *doctor) sourceAdvice(code batch.Code, m query.Model) string {
+	notThere := "correct the table of this model in TRANCHE_MODELS_FILE, or the database in TRANCHE_SOURCE_URL"
+	if m.Name == batch.ModelEvents && d.config.ModelsFile == "" {
+		notThere = "correct TRANCHE_SOURCE_TABLE, or the database in TRANCHE_SOURCE_URL"
+	}
+	advice := map[batch.Code]string{
+		batch.CodeNotFound:   notThere,
+		batch.CodePermission: "GRANT SELECT ON " + strings.Join(m.Table, ".") + " to the user in TRANCHE_SOURCE_URL",
+		batch.CodeConfig:     "say in TRANCHE_MODELS_FILE which column holds each of these fields, or ~ where none does; docs/models.md shows how",
+		batch.CodeSchema:     "name another column in TRANCHE_MODELS_FILE, or another type where you declared the field; docs/models.md has the types",
+	}
+	return cmp.Or(advice[code], "see that the table, its columns and the rights of the user in TRANCHE_SOURCE_URL are as docs/models.md says")
 }
 
 // modelWindow is the interval that is counted: short, so that it costs nothing.

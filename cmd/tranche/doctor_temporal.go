@@ -55,9 +55,8 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 		d.skip("search attributes", "fairness", "workers", "clock of Temporal")
 		return
 	}
-	d.checkAttributes(ctx)
+	d.checkAttributes(ctx, d.checkWorkers(ctx))
 	d.add("fairness", stateSkipped, "Temporal does not tell whether it is enabled", fairnessAdvice)
-	d.checkWorkers(ctx)
 	d.checkTemporalClock(ctx)
 }
 
@@ -77,13 +76,19 @@ func (d *doctor) checkNamespace(ctx context.Context) bool {
 	return true
 }
 
-func (d *doctor) checkAttributes(ctx context.Context) {
+// checkAttributes looks for our search attributes. Before the first start, which registers them, it is no problem that they are
+// missing.
+func (d *doctor) checkAttributes(ctx context.Context, started bool) {
 	have, err := d.temporal.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: d.temporal.namespace})
 	if err != nil {
 		d.warn("search attributes", fmt.Sprintf("they cannot be listed: %v", err), "see that they are registered: "+strings.Join(attributeNames(), ", "))
 		return
 	}
 	var wrong, commands []string
+	state := stateProblem
+	if !started {
+		state = stateWarning
+	}
 	registered := have.GetCustomAttributes()
 	for _, name := range attributeNames() {
 		want := workflows.SearchAttributes()[name]
@@ -92,12 +97,14 @@ func (d *doctor) checkAttributes(ctx context.Context) {
 			wrong = append(wrong, name+" is missing")
 			commands = append(commands, fmt.Sprintf("temporal operator search-attribute create --namespace %s --name %s --type %s", d.temporal.namespace, name, kindOf(want)))
 		case kind != want:
+			state = stateProblem
 			wrong = append(wrong, fmt.Sprintf("%s is of type %s, want %s", name, kindOf(kind), kindOf(want)))
 			commands = append(commands, "register "+name+" anew with the right type")
 		}
 	}
 	if len(wrong) > 0 {
-		d.problem("search attributes", strings.Join(wrong, "\n"), strings.Join(commands, "; "))
+		d.add("search attributes", state, strings.Join(wrong, "\n"),
+			"start \"tranche api\", which registers those that are missing; where it may not:\n"+strings.Join(commands, "\n"))
 		return
 	}
 	d.ok("search attributes", "all of them are registered")
@@ -115,15 +122,15 @@ func attributeNames() []string {
 // kindOf is a type of search attributes as Temporal's command line has it.
 func kindOf(t enumspb.IndexedValueType) string { return t.String() }
 
-// checkWorkers says who serves our queues, and finds versions that wait for being promoted.
-func (d *doctor) checkWorkers(ctx context.Context) {
+// checkWorkers says who serves our queues, and finds versions that wait for being promoted. It returns whether anybody does.
+func (d *doctor) checkWorkers(ctx context.Context) (served bool) {
 	var missing, found []string
 	builds := map[string]bool{}
 	for _, queue := range []string{workflows.QueueExports, workflows.QueueBackfills, workflows.QueueNotifications} {
 		pollers, err := d.temporal.pollers(ctx, queue)
 		if err != nil {
 			d.problem("workers", fmt.Sprintf("%s: %v", queue, err), "check the rights of our identity in the namespace")
-			return
+			return false
 		}
 		for _, p := range pollers {
 			if id := p.GetDeploymentOptions().GetBuildId(); id != "" {
@@ -144,6 +151,7 @@ func (d *doctor) checkWorkers(ctx context.Context) {
 	default:
 		d.ok("workers", strings.Join(found, ", "))
 	}
+	return len(found) > 0
 }
 
 // promoted says whether our deployment has a current version.

@@ -47,7 +47,7 @@ func StageAs(
 ) (destinations.Receipt, error) {
 	s := &staging{job: job, config: c, keys: keys, store: store, schema: records.Schema()}
 	s.receipt = destinations.Receipt{Split: job.Split, Schema: columnsOf(s.schema)}
-	s.timestamp = timestampIndex(s.schema)
+	s.timestamp = clockIndex(s.schema, job.Clock)
 	defer s.discard()
 	if err := encode.Check(s.schema, c.Options()); err != nil {
 		return destinations.Receipt{}, err

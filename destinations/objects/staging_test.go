@@ -174,6 +174,29 @@ func TestTimestampBounds(t *testing.T) {
 	}
 }
 
+func TestBoundsAreThoseOfTheClock(t *testing.T) {
+	t.Parallel()
+	instant := &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}
+	schema := arrow.NewSchema([]arrow.Field{
+		{Name: "id", Type: arrow.BinaryTypes.String}, {Name: "timestamp", Type: instant}, {Name: "changed_at", Type: instant},
+	}, nil)
+	for name, c := range map[string]struct {
+		clock string
+		want  int
+	}{
+		"the model names one":                   {"changed_at", 2},
+		"the one of events":                     {"timestamp", 1},
+		"none is named: that of events will do": {"", 1},
+		"the rows do not have it":               {"happened_at", -1},
+		"it is no time":                         {"id", -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, c.want, clockIndex(schema, c.clock))
+		})
+	}
+}
+
 func TestStageFailures(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

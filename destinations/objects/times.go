@@ -16,10 +16,14 @@ type timeRange struct {
 	any             bool
 }
 
-// timestampIndex finds the column that bounds are kept of; -1 = there is none.
-func timestampIndex(schema *arrow.Schema) int {
+// clockIndex finds the column that bounds are kept of: the one that says when a row happened, or else one that has the
+// name of that of events. -1 = there is none.
+func clockIndex(schema *arrow.Schema, clock string) int {
+	if clock == "" {
+		clock = string(query.FieldTimestamp)
+	}
 	for i, f := range schema.Fields() {
-		if f.Name == string(query.FieldTimestamp) && f.Type.ID() == arrow.TIMESTAMP {
+		if f.Name == clock && f.Type.ID() == arrow.TIMESTAMP {
 			return i
 		}
 	}

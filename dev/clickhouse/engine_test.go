@@ -2,11 +2,21 @@ package clickhouse_test
 
 import (
 	"context"
+	"encoding/pem"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/stretchr/testify/require"
 
 	"tranche/batch"
@@ -120,6 +130,151 @@ func TestTypesOfClickHouse(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, []string{test.want}, rows)
 		})
+	}
+}
+
+// shops is a model with a list, in more than one batch.
+func shops(t *testing.T) (query.Catalog, query.Query) {
+	t.Helper()
+	m := query.Model{
+		Name: "shops", Table: []string{"shops"}, Tenant: "team", Ingested: "at", Fields: []query.FieldSpec{
+			{Name: "team", Type: query.TypeInteger, Required: true, Column: "team"},
+			{Name: "at", Type: query.TypeInstant, Required: true, Column: "at"},
+			{Name: "n", Type: query.TypeInteger, Column: "n"},
+			{Name: "tags", Type: query.TypeStrings, Column: "tags"},
+		},
+	}
+	return query.Catalog{m}, query.Query{TeamID: 1, Model: m.Name, Interval: day, Columns: []query.Column{{Name: "n", Field: "n"}, {Name: "tags", Field: "tags"}}}
+}
+
+// ClickHouse says of a list's items whether any may be null, and of its texts how they are kept: as a field they are one type.
+func TestListsOfTexts(t *testing.T) {
+	t.Parallel()
+	const rows = 20_000
+	for name, test := range map[string]struct{ kind, lists string }{
+		"never null":            {"Array(String)", `multiIf(number % 3 = 0, [], number % 3 = 1, ['a "b"', ''], ['it\'s', toString(number)])`},
+		"of few kinds":          {"Array(LowCardinality(String))", `multiIf(number % 3 = 0, [], number % 3 = 1, ['a "b"', ''], ['it\'s', toString(number)])`},
+		"null or not":           {"Array(Nullable(String))", `multiIf(number % 3 = 0, [], number % 3 = 1, ['a "b"', NULL], ['it\'s', toString(number)])`},
+		"of few kinds, or null": {"Array(LowCardinality(Nullable(String)))", `multiIf(number % 3 = 0, [], number % 3 = 1, ['a "b"', NULL], ['it\'s', toString(number)])`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			models, q := shops(t)
+			allocator := memory.NewCheckedAllocator(memory.NewGoAllocator())
+			t.Cleanup(func() { allocator.AssertSize(t, 0) })
+			s := start(t, clickhouse.Options{Models: models, Allocator: allocator},
+				"CREATE TABLE shops (team Int64, at DateTime64(6, 'UTC'), n Int64, tags "+test.kind+") ENGINE = MergeTree ORDER BY (team, n)",
+				fmt.Sprintf("INSERT INTO shops SELECT 1, toDateTime64('2026-03-01 12:00:00', 6, 'UTC'), number, %s FROM numbers(%d)", test.lists, rows))
+			require.NoError(t, s.Check(t.Context(), models))
+			want := func(n int) string {
+				switch second := `""`; n % 3 {
+				case 0:
+					return "[]"
+				case 1:
+					if strings.Contains(test.kind, "Nullable") {
+						second = "null"
+					}
+					return `["a \"b\"",` + second + `]`
+				default:
+					return fmt.Sprintf(`["it's","%d"]`, n)
+				}
+			}
+			found, batches := map[string]string{}, 0
+			r, err := s.Open(t.Context(), q, sources.Split{Range: day})
+			require.NoError(t, err)
+			defer r.Release()
+			for ; r.Next(); batches++ {
+				require.True(t, r.RecordBatch().Schema().Equal(r.Schema()))
+				require.True(t, arrow.TypeEqual(r.Schema().Field(1).Type, r.RecordBatch().Column(1).DataType()))
+				for row := range int(r.RecordBatch().NumRows()) {
+					found[r.RecordBatch().Column(0).ValueStr(row)] = r.RecordBatch().Column(1).ValueStr(row)
+				}
+			}
+			require.NoError(t, r.Err())
+			require.Greater(t, batches, 1)
+			require.Len(t, found, rows)
+			for n := range rows {
+				require.JSONEq(t, want(n), found[strconv.Itoa(n)], "row %d", n)
+			}
+		})
+	}
+}
+
+// What is no list of texts is refused, and told of at start.
+func TestListsOfOtherThingsAreRefused(t *testing.T) {
+	t.Parallel()
+	models, q := shops(t)
+	s := start(t, clickhouse.Options{Models: models},
+		"CREATE TABLE shops (team Int64, at DateTime64(6, 'UTC'), n Int64, tags Array(UInt8)) ENGINE = MergeTree ORDER BY (team, n)",
+		"INSERT INTO shops SELECT 1, toDateTime64('2026-03-01 12:00:00', 6, 'UTC'), 1, [1]")
+	require.ErrorContains(t, s.Check(t.Context(), models), "has the type Array(UInt8), and the field tags of the model shops is a strings")
+	_, err := read(t.Context(), s, q, day)
+	require.Equal(t, batch.CodeSchema, batch.CodeOf(err), "%v", err)
+}
+
+// A source needs no more than to read and to send settings with its queries, and says so when it may not.
+func TestUsersWhoMayOnlyRead(t *testing.T) {
+	t.Parallel()
+	address := server.Database(t)
+	server.Execute(t, address, few)
+	server.Execute(t, address, `INSERT INTO events VALUES (generateUUIDv4(), 1, 'e', 'd', '2026-03-01 11:00:00', '2026-03-01 12:00:00')`)
+	for level, want := range map[int]batch.Code{1: batch.CodePermission, 2: ""} {
+		t.Run(fmt.Sprint("readonly = ", level), func(t *testing.T) {
+			t.Parallel()
+			reader := server.ReadOnly(address, level)
+			for _, statement := range []string{"INSERT INTO events SELECT * FROM events", "DROP TABLE events", "CREATE TABLE more (n Int64) ENGINE = Memory"} {
+				status, text := server.Try(t, reader, statement)
+				require.NotEqual(t, http.StatusOK, status)
+				require.Contains(t, text, "READONLY", "the engine keeps to it")
+			}
+			s, err := clickhouse.New(clickhouse.Options{DSN: reader + "?max_threads=1", Models: with(lacking)})
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, s.Close()) })
+			rows, err := read(t.Context(), s, asked, day)
+			if want != "" {
+				require.Equal(t, want, batch.CodeOf(err), "%v", err)
+				require.ErrorContains(t, err, "readonly must be 0 or 2")
+				return
+			}
+			require.NoError(t, err)
+			require.Len(t, rows, 1)
+			n, err := s.Count(t.Context(), asked)
+			require.NoError(t, err)
+			require.Equal(t, int64(1), n)
+			require.NoError(t, s.Check(t.Context(), query.Catalog{with(lacking)[0]}))
+		})
+	}
+}
+
+// Rows of the engine come through a listener with TLS, whose authority is known to the address only.
+func TestRowsOverTLS(t *testing.T) {
+	t.Parallel()
+	address := server.Database(t)
+	server.Execute(t, address, few)
+	server.Execute(t, address, `INSERT INTO events SELECT generateUUIDv4(), 1, 'e', 'd', '2026-03-01 11:00:00', '2026-03-01 12:00:00' FROM numbers(20000)`)
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: u.Host})
+	proxy.FlushInterval = -1
+	front := httptest.NewTLSServer(proxy)
+	t.Cleanup(front.Close)
+	authority := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}), 0o600))
+	u.Host = strings.TrimPrefix(front.URL, "https://")
+	for parameters, want := range map[string]batch.Code{
+		"?secure=true&ca_file=" + url.QueryEscape(authority): "",
+		"?secure=true": batch.CodeConfig,
+	} {
+		s, err := clickhouse.New(clickhouse.Options{DSN: u.String() + parameters, Models: with(lacking)})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		rows, err := read(t.Context(), s, asked, day)
+		if want != "" {
+			require.Equal(t, want, batch.CodeOf(err), "%v", err)
+			continue
+		}
+		require.NoError(t, err)
+		require.Len(t, rows, 20_000)
 	}
 }
 

@@ -29,17 +29,20 @@ const maxBodyBytes = 1 << 30
 // formatArrow is the format whose pieces must be joined.
 const formatArrow = "ArrowStream"
 
-// A Handler answers for one engine and one user.
+// A Handler answers for one engine.
 type Handler struct {
-	Engine   *engine.Engine
-	User     string
+	Engine *engine.Engine
+	// Users, by name, all with one password.
+	Users    map[string]Profile
 	Password string
-	// ReadOnly refuses all that writes, as a user with readonly = 2 has it.
-	ReadOnly bool
 
 	mu      sync.Mutex
 	running map[string]func() // by query id
 }
+
+// A Profile is the settings that sessions of a user begin with. The engine keeps to them: with readonly = 1 it changes no
+// setting, with 2 all but that one, and with both it writes nothing.
+type Profile map[string]string
 
 // errKilled is what a killed query ends with, in ClickHouse's words.
 var errKilled = errors.New("Code: 394. DB::Exception: Query was cancelled. (QUERY_WAS_CANCELLED)") //nolint:staticcheck // ClickHouse's words
@@ -47,14 +50,12 @@ var errKilled = errors.New("Code: 394. DB::Exception: Query was cancelled. (QUER
 var (
 	formatAtEnd  = regexp.MustCompile(`(?is)\sFORMAT\s+([A-Za-z0-9]+)\s*;?\s*$`)
 	killed       = regexp.MustCompile(`(?is)^\s*KILL\s+QUERY\s+WHERE\s+query_id\s*=\s*\{(\w+):String\}`)
-	reads        = regexp.MustCompile(`(?is)^\s*(SELECT|WITH|SHOW|DESCRIBE|EXPLAIN)\b`)
 	selects      = regexp.MustCompile(`(?is)^\s*(SELECT|WITH)\b`)
 	inserts      = regexp.MustCompile(`(?is)^\s*INSERT\b`)
 	errorNumber  = regexp.MustCompile(`Code: (\d+)`)
 	notASetting  = []string{"query", "default_format", "query_id", "client_protocol_version", "compress", "decompress", "session_id", "user", "password", "database", "enable_http_compression", "cancel_http_readonly_queries_on_client_close"}
 	errorStatus  = map[string]int{"60": http.StatusNotFound, "81": http.StatusNotFound, "47": http.StatusBadRequest, "62": http.StatusBadRequest, "516": http.StatusForbidden, "497": http.StatusForbidden, "164": http.StatusInternalServerError}
 	errForbidden = "Code: 516. DB::Exception: %s: Authentication failed: password is incorrect, or there is no user with such name. (AUTHENTICATION_FAILED)"
-	errReadOnly  = "Code: 164. DB::Exception: %s: Cannot execute query in readonly mode. (READONLY)"
 )
 
 // ServeHTTP runs a statement.
@@ -67,7 +68,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		user, password = r.Header.Get("X-Clickhouse-User"), r.Header.Get("X-Clickhouse-Key")
 	}
-	if user != h.User || password != h.Password {
+	profile, known := h.Users[user]
+	if !known || password != h.Password {
 		refuse(w, fmt.Errorf(errForbidden, user))
 		return
 	}
@@ -81,17 +83,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.kill(parameters.Get("param_" + string(found[1])))
 		return
 	}
-	if h.ReadOnly && !reads.Match(text) {
-		refuse(w, fmt.Errorf(errReadOnly, user))
-		return
-	}
 	c, err := h.Engine.Connect()
 	if err != nil {
 		refuse(w, err)
 		return
 	}
 	defer c.Close()
-	if err := prepare(c, parameters); err != nil {
+	if err := prepare(c, profile, parameters); err != nil {
 		refuse(w, err)
 		return
 	}
@@ -111,10 +109,15 @@ func statement(r *http.Request, parameters url.Values) ([]byte, error) {
 	return append(text, body...), nil
 }
 
-// prepare gives the session its database, settings and parameters.
-func prepare(c *engine.Conn, parameters url.Values) error {
+// prepare gives the session its database, its user's settings, then those of the request, and parameters.
+func prepare(c *engine.Conn, profile Profile, parameters url.Values) error {
 	if database := parameters.Get("database"); database != "" {
 		if _, err := c.Query([]byte("USE `"+database+"`"), "Null"); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(profile)) {
+		if err := set(c, name, profile[name]); err != nil {
 			return err
 		}
 	}
@@ -122,11 +125,16 @@ func prepare(c *engine.Conn, parameters url.Values) error {
 		if slices.Contains(notASetting, name) {
 			continue
 		}
-		if _, err := c.Query([]byte("SET "+name+" = "+quoted(parameters.Get(name))), "Null"); err != nil {
+		if err := set(c, name, parameters.Get(name)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func set(c *engine.Conn, name, value string) error {
+	_, err := c.Query([]byte("SET "+name+" = "+quoted(value)), "Null")
+	return err
 }
 
 func quoted(text string) string {

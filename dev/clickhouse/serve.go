@@ -16,13 +16,13 @@ const (
 )
 
 // Serve opens the engine of a library on a folder and answers on the listener until ctx ends.
-func Serve(ctx context.Context, listener net.Listener, library, folder, user, password string) (err error) {
+func Serve(ctx context.Context, listener net.Listener, library, folder string, users map[string]Profile, password string) (err error) {
 	e, err := engine.Open(library, folder)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	defer e.Close()
-	server := &http.Server{Handler: &Handler{Engine: e, User: user, Password: password}, ReadHeaderTimeout: headerTimeout}
+	server := &http.Server{Handler: &Handler{Engine: e, Users: users, Password: password}, ReadHeaderTimeout: headerTimeout}
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()

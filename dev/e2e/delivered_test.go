@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -109,11 +110,13 @@ func (d delivered) check(t *testing.T) {
 			sum := sha256.Sum256(content)
 			require.Equal(t, o.SHA256, hex.EncodeToString(sum[:]), "the checksum of %s", o.Key)
 			require.Len(t, content, int(o.Bytes), "the size of %s", o.Key)
-			found := rowsOf(t, content)
-			require.Len(t, found, int(o.Rows), "the rows of %s", o.Key)
-			first, last := span(t, found)
-			require.Equal(t, first, o.MinTimestamp.UTC())
-			require.Equal(t, last, o.MaxTimestamp.UTC())
+			require.Len(t, linesIn(t, content), int(o.Rows), "the rows of %s", o.Key)
+			if m.Model == "events" {
+				require.Len(t, rowsOf(t, content), int(o.Rows), "the rows of %s, one in a line", o.Key)
+			}
+			first, last := span(t, content, clocks[m.Model])
+			require.Equal(t, first, o.MinTimestamp)
+			require.Equal(t, last, o.MaxTimestamp)
 		}
 		require.Equal(t, m.Files, keys)
 		require.Equal(t, m.Rows, rows)
@@ -124,36 +127,50 @@ func (d delivered) check(t *testing.T) {
 	}
 }
 
-// rowsOf takes a delivered file apart.
-func rowsOf(t *testing.T, content []byte) []deliveredRow {
+// linesIn are the lines of a delivered file.
+func linesIn(t *testing.T, content []byte) []string {
 	t.Helper()
 	r, err := gzip.NewReader(bytes.NewReader(content))
 	require.NoError(t, err)
-	decoder := json.NewDecoder(r)
-	decoder.DisallowUnknownFields()
+	text, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.True(t, bytes.HasSuffix(text, []byte("\n")), "the last line is whole")
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+}
+
+// rowsOf takes a delivered file of events apart.
+func rowsOf(t *testing.T, content []byte) []deliveredRow {
+	t.Helper()
 	var rows []deliveredRow
-	for decoder.More() {
+	for _, line := range linesIn(t, content) {
+		decoder := json.NewDecoder(strings.NewReader(line))
+		decoder.DisallowUnknownFields()
 		var row deliveredRow
-		require.NoError(t, decoder.Decode(&row))
+		require.NoError(t, decoder.Decode(&row), line)
+		require.False(t, decoder.More(), line)
 		rows = append(rows, row)
 	}
-	r, err = gzip.NewReader(bytes.NewReader(content))
-	require.NoError(t, err)
-	var text bytes.Buffer
-	_, err = text.ReadFrom(r)
-	require.NoError(t, err)
-	require.Equal(t, len(rows), bytes.Count(text.Bytes(), []byte("\n")), "one line for each row")
 	return rows
 }
 
-// span returns the earliest and the latest timestamp.
-func span(t *testing.T, rows []deliveredRow) (first, last time.Time) {
+// clocks are the columns that say when a row of a model happened; persons have none.
+var clocks = map[string]string{"events": "timestamp", "sessions": "end_timestamp", "orders": "changed_at"}
+
+// span returns the earliest and the latest time of a file in a column; nils without one.
+func span(t *testing.T, content []byte, column string) (first, last *time.Time) {
 	t.Helper()
-	times := make([]time.Time, len(rows))
-	for i, r := range rows {
-		times[i] = instantOf(t, r.Timestamp)
+	if column == "" {
+		return nil, nil
 	}
-	return slices.MinFunc(times, time.Time.Compare), slices.MaxFunc(times, time.Time.Compare)
+	var times []time.Time
+	for _, line := range linesIn(t, content) {
+		var row map[string]any
+		require.NoError(t, json.Unmarshal([]byte(line), &row))
+		require.IsType(t, "", row[column], line)
+		times = append(times, instantOf(t, row[column].(string)))
+	}
+	from, to := slices.MinFunc(times, time.Time.Compare), slices.MaxFunc(times, time.Time.Compare)
+	return &from, &to
 }
 
 // instantOf reads a time as files have it: six digits, in UTC.

@@ -1,16 +1,23 @@
 package e2e
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+
+	"tranche/dev/temporal"
 )
 
 // with is the deployment with other settings.
@@ -70,16 +77,33 @@ func TestTheDoctorFindsWhatIsWrongAndSaysWhatToDo(t *testing.T) {
 	}
 
 	d.create(fileExport("sealed", "hour", ""))
+	source := setting(t, d.environment, "TRANCHE_SOURCE_URL")
+	models := func(text string) string {
+		path := filepath.Join(t.TempDir(), "models.yaml")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return "TRANCHE_MODELS_FILE=" + path
+	}
 	for name, c := range map[string]struct{ setting, check, words string }{
-		"another key of the same id": {"TRANCHE_MASTER_KEYS=k1:" + strings.Repeat("A", 43) + "=", "master keys", "are others than those that sealed"},
-		"a key that is missing":      {"TRANCHE_MASTER_KEYS=k2:" + strings.Repeat("A", 43) + "=", "master keys", `k1`},
-		"no such namespace":          {"TRANCHE_TEMPORAL_NAMESPACE=nowhere", "namespace", "temporal operator namespace create --namespace nowhere"},
-		"no Temporal":                {"TRANCHE_TEMPORAL_ADDRESS=127.0.0.1:1", "Temporal", "TRANCHE_TEMPORAL_ADDRESS"},
-		"no such table":              {"TRANCHE_SOURCE_TABLE=nowhere", "source: events", "TRANCHE_SOURCE_TABLE"},
-		"no source":                  {"TRANCHE_SOURCE_URL=postgres://nobody:s3cret@127.0.0.1:1/none", "source", "TRANCHE_SOURCE_URL"},
-		"no database":                {"TRANCHE_DATABASE_URL=postgres://nobody:s3cret@127.0.0.1:1/none", "database", "TRANCHE_DATABASE_URL"},
-		"no folder":                  {"TRANCHE_FILE_ROOT=/nowhere", "file root", "/nowhere"},
-		"settings":                   {"TRANCHE_WORKER_SLOTS=many", "settings", "TRANCHE_WORKER_SLOTS"},
+		"another key of the same id":   {"TRANCHE_MASTER_KEYS=k1:" + strings.Repeat("A", 43) + "=", "master keys", "are others than those that sealed"},
+		"a key that is missing":        {"TRANCHE_MASTER_KEYS=k2:" + strings.Repeat("A", 43) + "=", "master keys", `k1`},
+		"no such namespace":            {"TRANCHE_TEMPORAL_NAMESPACE=nowhere", "namespace", "temporal operator namespace create --namespace nowhere"},
+		"no Temporal":                  {"TRANCHE_TEMPORAL_ADDRESS=127.0.0.1:1", "Temporal", "TRANCHE_TEMPORAL_ADDRESS"},
+		"no such table":                {"TRANCHE_SOURCE_TABLE=nowhere", "source: events", "TRANCHE_SOURCE_TABLE"},
+		"no source":                    {"TRANCHE_SOURCE_URL=postgres://nobody:s3cret@127.0.0.1:1/none", "source", "TRANCHE_SOURCE_URL"},
+		"no database":                  {"TRANCHE_DATABASE_URL=postgres://nobody:s3cret@127.0.0.1:1/none", "database", "TRANCHE_DATABASE_URL"},
+		"no folder":                    {"TRANCHE_FILE_ROOT=/nowhere", "file root", "/nowhere"},
+		"settings":                     {"TRANCHE_WORKER_SLOTS=many", "settings", "TRANCHE_WORKER_SLOTS"},
+		"no keys":                      {"TRANCHE_MASTER_KEYS=", "settings", "TRANCHE_MASTER_KEYS"},
+		"a database that is not there": {"TRANCHE_DATABASE_URL=" + elsewhere(t, source, "nowhere"), "database", `\"nowhere\" does not exist`},
+		"somebody else's database":     {"TRANCHE_DATABASE_URL=" + source, "migrations", "correct TRANCHE_DATABASE_URL"},
+		"a clock that is wrong":        {"TRANCHE_DATABASE_URL=" + d.databaseOfAnotherTime(time.Hour), "clock of the database", "it is 59m"},
+		"a user who may not read":      {"TRANCHE_SOURCE_URL=" + d.reader(source), "source: events", "GRANT SELECT ON events"},
+		"a column that is missing": {
+			models("models: {events: {columns: {timestamp: occurred_at}}}"), "source: events",
+			`the table events of the PostgreSQL source has no column \"occurred_at\", which the model events has for timestamp`,
+		},
+		"a column of another type": {models("models: {events: {columns: {timestamp: event}}}"), "source: events", `\"event\" of the table events`},
+		"a table that is missing":  {models("models: {persons: {table: shop.people}}"), "source: persons", "has no table shop.people"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -96,6 +120,71 @@ func TestTheDoctorFindsWhatIsWrongAndSaysWhatToDo(t *testing.T) {
 	require.Zero(t, code)
 	require.Equal(t, "warning", states["settings"])
 	require.Contains(t, text, "TRANCHE_WORKER_SLOT")
+}
+
+// elsewhere is the URL of another database of the same server.
+func elsewhere(t *testing.T, address, database string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	u.Path = "/" + database
+	return u.String()
+}
+
+// databaseOfAnotherTime is a database of the service whose clock is so far ahead.
+func (d *deployment) databaseOfAnotherTime(ahead time.Duration) string {
+	d.t.Helper()
+	address := postgres.Database(d.t)
+	d.with("TRANCHE_DATABASE_URL="+address).run("migrate", "up")
+	c, err := pgx.Connect(d.t.Context(), address)
+	require.NoError(d.t, err)
+	defer c.Close(d.t.Context())
+	_, err = c.Exec(d.t.Context(), fmt.Sprintf(`
+		CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT pg_catalog.clock_timestamp() + ''%d seconds''::interval';
+		ALTER DATABASE %s SET search_path = public, pg_catalog`, int(ahead.Seconds()), c.Config().Database))
+	require.NoError(d.t, err)
+	return address
+}
+
+// reader is the URL of a database for a user who may read nothing in it.
+func (d *deployment) reader(address string) string {
+	d.t.Helper()
+	u, err := url.Parse(address)
+	require.NoError(d.t, err)
+	role := "reader_of_" + strings.Trim(u.Path, "/")
+	_, err = d.events.Exec(d.t.Context(), "CREATE ROLE "+role+" LOGIN")
+	require.NoError(d.t, err)
+	d.t.Cleanup(func() {
+		_, err := d.events.Exec(context.WithoutCancel(d.t.Context()), "DROP ROLE "+role)
+		require.NoError(d.t, err)
+	})
+	u.User = url.User(role)
+	return u.String()
+}
+
+func TestTheDoctorKnowsTheSearchAttributes(t *testing.T) {
+	t.Parallel()
+	wrong := map[string]enumspb.IndexedValueType{"TrancheBatchExport": enumspb.INDEXED_VALUE_TYPE_INT}
+	d := deployOn(t, temporal.StartForTest(t, wrong).HostPort(), nil)
+	d.run("migrate", "up")
+	states, text, code := d.examined()
+	require.Equal(t, 1, code)
+	require.Equal(t, "problem", states["search attributes"], text)
+	require.Contains(t, text, "TrancheBatchExport is of type Int, want Keyword")
+
+	d = deployOn(t, temporal.StartForTest(t, nil).HostPort(), nil)
+	d.run("migrate", "up")
+	states, text, code = d.examined()
+	require.Zero(t, code, text)
+	require.Equal(t, "warning", states["search attributes"], "the first start registers them")
+	require.Contains(t, text, "temporal operator search-attribute create --namespace default --name TrancheBatchExport --type Keyword")
+	_, address := d.serve("worker")
+	d.caller = &caller{t: t, base: address}
+	d.requireReady(address)
+	until(t, startPatience, "the search attributes", func() bool {
+		states, _, _ = d.examined()
+		return states["search attributes"] == "ok"
+	})
 }
 
 // Keys are replaced while the API and a worker run, as docs/configure.md says; then the old one is of no use to anybody.

@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -161,11 +158,7 @@ func linesOf(t *testing.T, path string) []string {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
-	r, err := gzip.NewReader(bytes.NewReader(content))
-	require.NoError(t, err)
-	text, err := io.ReadAll(r)
-	require.NoError(t, err)
-	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	return linesIn(t, content)
 }
 
 // idsOf are the uuids of lines, under whatever name, sorted.

@@ -1,10 +1,7 @@
 package e2e
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -125,11 +122,7 @@ func (d delivered) sorted(t *testing.T) map[time.Time][]string {
 	all := map[time.Time][]string{}
 	for _, m := range d.manifests {
 		for _, key := range m.Files {
-			r, err := gzip.NewReader(bytes.NewReader(d.files[key]))
-			require.NoError(t, err)
-			text, err := io.ReadAll(r)
-			require.NoError(t, err)
-			all[m.End.UTC()] = append(all[m.End.UTC()], strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")...)
+			all[m.End.UTC()] = append(all[m.End.UTC()], linesIn(t, d.files[key])...)
 		}
 		slices.Sort(all[m.End.UTC()])
 	}

@@ -71,9 +71,7 @@ func listActivity(s *session, args []string, q client.ActivityQuery, limit int) 
 	if err := t.write(s.out, s.style); err != nil {
 		return err
 	}
-	if more {
-		fmt.Fprintln(s.out, s.style.paint(faint, fmt.Sprintf("There are more: --limit %d, or 0 for all.", 4*limit)))
-	}
+	s.sayMore(more, limit)
 	return nil
 }
 

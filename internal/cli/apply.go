@@ -27,7 +27,7 @@ func createExports(s *session, files []string) error {
 	if err != nil {
 		return err
 	}
-	plan, err := s.plan(definitions, nil, toApply)
+	plan, err := s.plan(definitions, undefined{}, toApply)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,8 @@ func createExports(s *session, files []string) error {
 
 // applyOptions are the flags of apply.
 type applyOptions struct {
-	files, prune             []string
+	files                    []string
+	others                   undefined
 	yes, dryRun, keepSecrets bool
 }
 
@@ -67,13 +68,15 @@ func applyCommand(env Env) *cobra.Command {
 		Use: "apply -f FILE [flags]", Short: "Make exports as they are defined: show a plan, ask, and do it",
 		Long: "Make exports as they are defined: create those that are missing, change those that differ, leave the others alone.\n\n" +
 			"A plan is shown first. On a terminal it is done when you say yes; elsewhere with --yes. Exports that nobody defines are left\n" +
-			"alone, but for those that --prune names. Whoever changes an export between plan and deed is not overwritten: that is refused.\n\n" +
+			"alone, but for those that --prune names, or all of them with --whole-project. Whoever changes an export between plan and deed is not overwritten: that is refused.\n\n" +
 			"\"tranche help definitions\" says what definitions look like.",
-		Example: "  tranche exports apply -f exports/\n  tranche exports apply -f exports/ --yes --prune 'events by the day'",
+		Example: "  tranche exports apply -f exports/\n  tranche exports apply -f exports/ --yes --prune 'events by the day'\n" +
+			"  tranche exports apply -f exports/ --whole-project",
 	}, func(s *session, _ []string) error { return applyDefinitions(s, o) })
 	filesFlag(cmd, &o.files)
 	flags := cmd.Flags()
-	flags.StringArrayVar(&o.prune, "prune", nil, "delete this `EXPORT`, which must not be defined; repeatable")
+	flags.StringArrayVar(&o.others.names, "prune", nil, "delete this `EXPORT`, which must not be defined; repeatable")
+	flags.BoolVar(&o.others.all, "whole-project", false, "the definitions are all exports of the project: delete every other one")
 	flags.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the plan and do nothing")
 	flags.BoolVar(&o.keepSecrets, "keep-secrets", false, "leave the secrets of exports that exist as they are; their variables need not be set")
@@ -89,7 +92,7 @@ func applyDefinitions(s *session, o applyOptions) error {
 	if o.keepSecrets {
 		purpose = toKeepSecrets
 	}
-	plan, err := s.plan(definitions, o.prune, purpose)
+	plan, err := s.plan(definitions, o.others, purpose)
 	if err != nil {
 		return err
 	}
@@ -177,7 +180,7 @@ func (s *session) performStep(next *step) (result string, err error) {
 func failed(err error, next *step) error {
 	where := next.definition.origin
 	if where == "" {
-		where = "--prune"
+		where = "no longer defined"
 	}
 	code := ExitCode(err)
 	text := Explain(err)
@@ -189,17 +192,19 @@ func failed(err error, next *step) error {
 
 func diffCommand(env Env) *cobra.Command {
 	var files []string
+	var others undefined
 	cmd := command(env, &cobra.Command{
 		Use: "diff -f FILE [flags]", Short: "Show how exports differ from their definitions; exit with 7 if they do",
 		Long: "Show how exports differ from their definitions, and exit with 7 if any does. Nothing is changed.\n\n" +
-			"Secrets are not compared: the API never shows them. The variables of secrets need not be set.",
-		Example: "  tranche exports diff -f exports/",
+			"Secrets are not compared: the API never shows them. The variables of secrets need not be set.\n" +
+			"With --whole-project an export that nobody defines is a difference too.",
+		Example: "  tranche exports diff -f exports/\n  tranche exports diff -f exports/ --whole-project -o json",
 	}, func(s *session, _ []string) error {
 		definitions, err := s.definitions(files)
 		if err != nil {
 			return err
 		}
-		plan, err := s.plan(definitions, nil, toCompare)
+		plan, err := s.plan(definitions, others, toCompare)
 		if err != nil {
 			return err
 		}
@@ -214,5 +219,6 @@ func diffCommand(env Env) *cobra.Command {
 		return nil
 	})
 	filesFlag(cmd, &files)
+	cmd.Flags().BoolVar(&others.all, "whole-project", false, "the definitions are all exports of the project: others are differences")
 	return cmd
 }

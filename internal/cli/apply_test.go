@@ -37,7 +37,7 @@ to the vault: created
 	require.Equal(t, planOfSecrets+"to the vault: secrets changed\n", w.run("exports", "apply", "-f", file, "--yes").ends(cli.ExitOK).plan())
 
 	w.env["VAULT_SECRET"] = ""
-	w.run("exports", "apply", "-f", file, "--yes").ends(cli.ExitUsage, "vault.yaml:2: to the vault: not set in the environment: VAULT_SECRET")
+	w.run("exports", "apply", "-f", file, "--yes").ends(cli.ExitUsage, "vault.yaml:2: to the vault: VAULT_SECRET is not set in the environment")
 	require.Equal(t, "= to the vault  unchanged\n1 unchanged.\n", w.run("exports", "apply", "-f", file, "--keep-secrets").ends(cli.ExitOK).plan())
 	w.run("exports", "diff", "-f", file).ends(cli.ExitOK).prints("= to the vault  unchanged\n1 unchanged.\n")
 }
@@ -63,7 +63,7 @@ destination:
     offset_hour: null → 5
     start_at: null → "2026-05-31T22:00:00Z"
     timezone: "UTC" → "Europe/Berlin"
-    destination.config.bucket: "b" → ${BUCKET} (from the environment, not shown)
+    destination.config.bucket: "b" → ${BUCKET} (not shown)
     destination.config.port: 443 → "8443"
     destination.config.prefix: null → "costs $1"
     destination.config.tags: ["x"] → []
@@ -107,6 +107,42 @@ func TestApplyByIdRenames(t *testing.T) {
 	file := w.file("vault.yaml", strings.Replace(vaultYAML, "name: to the vault", "id: "+e.ID.String()+"\nname: renamed", 1))
 	require.Contains(t, w.run("exports", "apply", "-f", file, "-y").ends(cli.ExitOK).plan(), `name: "to the vault" → "renamed"`)
 	w.run("exports", "get", "renamed").ends(cli.ExitOK)
+}
+
+func TestSecretsComeFromFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.file("exports/secrets/vault", planted+"\n")
+	file := w.file("exports/vault.yaml", strings.Replace(vaultYAML, "${VAULT_SECRET}", "${file:secrets/vault}", 1))
+	require.Contains(t, w.run("exports", "apply", "-f", file, "-y").ends(cli.ExitOK).plan(), "to the vault: created\n")
+	require.Equal(t, planOfSecrets+"to the vault: unchanged, secrets too\n", w.run("exports", "apply", "-f", w.dir+"/exports", "-y").ends(cli.ExitOK).plan())
+	w.file("exports/secrets/vault", "another")
+	require.Equal(t, planOfSecrets+"to the vault: secrets changed\n", w.run("exports", "apply", "-f", file, "-y").ends(cli.ExitOK).plan())
+	w.file("exports/secrets/vault", "\n")
+	w.run("exports", "apply", "-f", file, "-y").ends(cli.ExitUsage, "vault.yaml:2: to the vault: the file secrets/vault is empty or cannot be read")
+	w.run("exports", "test", "-f", file).ends(cli.ExitUsage, "secrets/vault")
+	w.run("exports", "diff", "-f", file).ends(cli.ExitOK)
+	w.run("exports", "diff", "-f", w.file("exports/vault.yaml", strings.Replace(vaultYAML, "${VAULT_SECRET}", "${file:}", 1))).
+		ends(cli.ExitUsage, "destination: config: secret: ${NAME} names a variable by letters, digits and _, ${file:PATH} a file")
+}
+
+func TestTheDefinitionsAreTheWholeProject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.export()
+	files := w.file("files.yaml", "{name: a, destination: {type: File, config: {}}}\n---\n{name: b, destination: {type: File, config: {}}}\n")
+	w.run("exports", "apply", "-f", files, "-y").ends(cli.ExitOK)
+	w.run("exports", "diff", "-f", files).ends(cli.ExitOK)
+	const plan = "= a  unchanged\n= b  unchanged\n- to the vault  delete\n1 to delete, 2 unchanged.\n"
+	w.run("exports", "diff", "-f", files, "--whole-project").ends(cli.ExitDrift, "1 export is not as defined").prints(plan)
+	w.run("exports", "apply", "-f", files, "--whole-project").ends(cli.ExitUsage, "DELETE 1 export? Nobody is there to ask: pass --yes")
+	asked := w.of(t)
+	asked.interactive, asked.input = true, "n\n"
+	asked.run("exports", "apply", "-f", files, "--whole-project").ends(cli.ExitFailure, "nothing was done")
+	done := w.run("exports", "apply", "-f", files, "--whole-project", "--prune", "to the vault", "--yes").ends(cli.ExitOK)
+	require.Equal(t, plan+"to the vault: deleted\n", done.plan())
+	w.run("exports", "get", "to the vault").ends(cli.ExitNotFound)
+	w.run("exports", "diff", "-f", files, "--whole-project").ends(cli.ExitOK)
 }
 
 func TestPruneDeletesWhatIsNamed(t *testing.T) {
@@ -153,7 +189,7 @@ func TestDefinitionsAreRefused(t *testing.T) {
 		"another type":            {"name: to the vault\n" + to, "a type cannot be changed to File", cli.ExitRefused},
 		"a variable without }":    {"name: a ${B\n" + to, "name: ${NAME} names a variable", cli.ExitUsage},
 		"a variable that is none": {"name: a ${1B}\n" + to, "name: ${NAME} names a variable", cli.ExitUsage},
-		"a variable without text": {"name: a ${NOT_SET_1}${NOT_SET_2}\n" + to, "not set in the environment: NOT_SET_1, NOT_SET_2", cli.ExitUsage},
+		"a variable without text": {"name: a ${NOT_SET_1}${NOT_SET_2}\n" + to, "NOT_SET_1 is not set in the environment; NOT_SET_2 is not", cli.ExitUsage},
 		"a time that is none":     {"name: a\nstart_at: -7d\n" + to, "start_at: give a time", cli.ExitUsage},
 		"a zone that is none":     {"name: a\ntimezone: Mars\n" + to, `timezone: "Mars" is not a valid choice.`, cli.ExitRefused},
 		"no such export":          {"id: 01a21d8f-8524-7911-a5ab-75eccfb9b2f0\nname: a\n" + to, "there is no export with the id", cli.ExitNotFound},

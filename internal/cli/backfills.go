@@ -164,9 +164,7 @@ func listBackfills(s *session, name string, limit int) error {
 	if err := t.write(s.out, s.style); err != nil {
 		return err
 	}
-	if more {
-		fmt.Fprintln(s.out, s.style.paint(faint, fmt.Sprintf("There are more: --limit %d, or 0 for all.", 4*limit)))
-	}
+	s.sayMore(more, limit)
 	return nil
 }
 

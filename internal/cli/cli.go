@@ -32,8 +32,8 @@ func Commands(env Env) []*cobra.Command {
 		env.Poll = time.Second
 	}
 	nouns := []*cobra.Command{
-		exportsCommand(env), runsCommand(env), backfillsCommand(env), coverageCommand(env), logsCommand(env), activityCommand(env),
-		profilesCommand(env),
+		exportsCommand(env), runsCommand(env), backfillsCommand(env), coverageCommand(env), logsCommand(env), notificationsCommand(env),
+		activityCommand(env), profilesCommand(env),
 	}
 	return append(nouns, manCommand(), exitCodesTopic(), environmentTopic(), definitionsTopic())
 }
@@ -73,7 +73,7 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 func exactly(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usagef("%d arguments are needed, not %d: %s", n, len(args), cmd.UseLine())
+			return usagef("%s needed, not %d: %s", plural(int64(n), "argument is", "arguments are"), len(args), cmd.UseLine())
 		}
 		return nil
 	}

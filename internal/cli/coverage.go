@@ -94,8 +94,8 @@ func showCoverage(s *session, name string, o coverageOptions) error {
 		s.say("%s", coverageSummary(counts))
 	}
 	if gaps := counts[batch.CoverageFailed] + counts[batch.CoverageMissing]; o.check && gaps > 0 {
-		return exitf(ExitEndedBadly, "%s of %q failed or missing\n  To deliver them: tranche coverage fill %s",
-			plural(gaps, "interval is", "intervals are"), line(e.Value.Name), quoted(line(e.Value.Name)))
+		return exitf(ExitEndedBadly, "%s of %q failed or missing\n  To deliver what is missing: tranche coverage fill %s",
+			plural(gaps, "interval", "intervals"), line(e.Value.Name), quoted(line(e.Value.Name)))
 	}
 	return nil
 }

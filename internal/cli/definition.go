@@ -19,10 +19,8 @@ import (
 	"tranche/batch"
 )
 
-const (
-	maxDefinitions = 1 << 20 // bytes of a file
-	maxFiles       = 1000
-)
+// maxFiles is how many files of a directory are read.
+const maxFiles = 1000
 
 // A definition is an export as code. In its fields, texts that name variables are references.
 type definition struct {
@@ -101,20 +99,21 @@ func expand(name string) ([]string, error) {
 func (s *session) readDefinitions(path string) ([]definition, error) {
 	var text []byte
 	var err error
+	dir := filepath.Dir(path) // that of standard input is the working directory
 	if path == "-" {
 		path = "standard input"
-		text, err = readAll(s.env.In, path, maxDefinitions)
+		text, err = readAll(s.env.In, path)
 	} else {
-		text, err = readFile(path, maxDefinitions)
+		text, err = readFile(path)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return parseDefinitions(path, text, s.env.Getenv)
+	return parseDefinitions(path, text, lookupFrom(dir, s.env.Getenv))
 }
 
 // parseDefinitions reads the documents of a text.
-func parseDefinitions(path string, text []byte, getenv func(string) string) ([]definition, error) {
+func parseDefinitions(path string, text []byte, find lookup) ([]definition, error) {
 	var all []definition
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	for {
@@ -138,7 +137,7 @@ func parseDefinitions(path string, text []byte, getenv func(string) string) ([]d
 		if err := root.Decode(&d.fields); err != nil {
 			return nil, fmt.Errorf("%s: %s", origin, withoutValues(err))
 		}
-		if err := d.settle(getenv); err != nil {
+		if err := d.settle(find); err != nil {
 			return nil, fmt.Errorf("%s: %w", origin, err)
 		}
 		all = append(all, d)
@@ -146,8 +145,8 @@ func parseDefinitions(path string, text []byte, getenv func(string) string) ([]d
 }
 
 // settle finds out which export it is and what its texts refer to.
-func (d *definition) settle(getenv func(string) string) error {
-	fields, err := resolved(d.fields, getenv)
+func (d *definition) settle(find lookup) error {
+	fields, err := resolved(d.fields, find)
 	if err != nil {
 		return err
 	}
@@ -204,6 +203,23 @@ func (d definition) config() map[string]any {
 	destination, _ := d.fields["destination"].(map[string]any) // settled
 	config, _ := destination["config"].(map[string]any)        // absent and malformed: the API says so
 	return config
+}
+
+// allSet refuses a body with references to nothing.
+func (d definition) allSet(body map[string]any) error {
+	unset := unsetIn(body)
+	if len(unset) == 0 {
+		return nil
+	}
+	var problems []string
+	for _, name := range unset {
+		if path, isFile := strings.CutPrefix(name, filePrefix); isFile {
+			problems = append(problems, "the file "+path+" is empty or cannot be read")
+		} else {
+			problems = append(problems, name+" is not set in the environment")
+		}
+	}
+	return usagef("%s: %s: %s", d.origin, d.name, strings.Join(problems, "; "))
 }
 
 // body is the definition as the API takes it, with what its references stand for.

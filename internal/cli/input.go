@@ -8,25 +8,46 @@ import (
 	"strings"
 )
 
-// readFile reads a file of at most limit bytes.
-func readFile(path string, limit int64) ([]byte, error) {
+// maxInput is how many bytes a file may have.
+const maxInput = 1 << 20
+
+// readFile reads a file.
+func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return readAll(f, path, limit)
+	return readAll(f, path)
 }
 
-func readAll(r io.Reader, name string, limit int64) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, limit+1))
+func readAll(r io.Reader, name string) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxInput+1))
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(text)) > limit {
-		return nil, fmt.Errorf("%s is larger than %d bytes", name, limit)
+	if len(text) > maxInput {
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxInput)
 	}
 	return text, nil
+}
+
+// readText reads a file that holds one text, such as a secret; - is standard input. Space around it does not count.
+func (s *session) readText(path string) (string, error) {
+	var text []byte
+	var err error
+	if path == "-" {
+		text, err = readAll(s.env.In, "standard input")
+	} else {
+		text, err = readFile(path)
+	}
+	if err != nil {
+		return "", err
+	}
+	if strings.TrimSpace(string(text)) == "" {
+		return "", fmt.Errorf("%s is empty", path)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 // confirm asks on a terminal; elsewhere the flag must have answered.

@@ -66,8 +66,14 @@ type planner struct {
 	purpose  purpose
 }
 
+// An undefined says what becomes of exports that nobody defines: those that are named are deleted, or all of them.
+type undefined struct {
+	names []string
+	all   bool
+}
+
 // plan compares definitions, and names of exports that are to go, with what there is. Nothing is changed.
-func (s *session) plan(definitions []definition, prune []string, why purpose) (*plan, error) {
+func (s *session) plan(definitions []definition, others undefined, why purpose) (*plan, error) {
 	document, err := s.Document(s.ctx)
 	if err != nil {
 		return nil, err
@@ -87,7 +93,10 @@ func (s *session) plan(definitions []definition, prune []string, why purpose) (*
 		}
 		result.steps = append(result.steps, next)
 	}
-	return result, p.prune(result, prune)
+	if others.all {
+		others.names = append(others.names, p.undefined(result)...)
+	}
+	return result, p.prune(result, others.names)
 }
 
 // step plans what makes an export as it is defined.
@@ -134,11 +143,10 @@ func (p *planner) warnOfSecrets(d definition, schema client.Schema) {
 
 // allSet refuses what names variables that are not set. What does not exist yet can be told without them.
 func (p *planner) allSet(next *step, body map[string]any) error {
-	d := next.definition
-	if unset := unsetIn(body); len(unset) > 0 && (p.purpose != toCompare || next.ID != nil) {
-		return usagef("%s: %s: not set in the environment: %s", d.origin, d.name, strings.Join(unset, ", "))
+	if p.purpose == toCompare && next.ID == nil {
+		return nil
 	}
-	return nil
+	return next.definition.allSet(body)
 }
 
 // keptFields are left as they are when a definition does not have them.
@@ -250,11 +258,24 @@ func (p *planner) compareSettings(next *step, schema client.Schema, want, have m
 	return sent
 }
 
-// prune adds the exports that are to go.
+// undefined lists the ids of the exports that no definition is about, by their names.
+func (p *planner) undefined(result *plan) []string {
+	var ids []string
+	for _, name := range sortedKeys(p.byName) {
+		for _, id := range p.byName[name] {
+			if !slices.ContainsFunc(result.steps, func(s *step) bool { return s.ID != nil && *s.ID == id }) {
+				ids = append(ids, id.String())
+			}
+		}
+	}
+	return ids
+}
+
+// prune adds the exports that are to go, each once.
 func (p *planner) prune(result *plan, names []string) error {
 	for _, name := range names {
 		for _, s := range result.steps {
-			if s.Name == name || s.ID != nil && s.ID.String() == name {
+			if s.Action != remove && (s.Name == name || s.ID != nil && s.ID.String() == name) {
 				return usagef("--prune %s: %s defines this export", name, s.definition.origin)
 			}
 		}
@@ -265,15 +286,15 @@ func (p *planner) prune(result *plan, names []string) error {
 		if err != nil {
 			return err
 		}
-		for _, s := range result.steps {
-			if s.ID != nil && *s.ID == e.Value.ID { // named otherwise
-				return usagef("--prune %s: %s defines this export", name, s.definition.origin)
-			}
-		}
 		id := e.Value.ID
-		result.steps = append(result.steps, &step{
-			Action: remove, Name: e.Value.Name, ID: &id, current: e, Changes: []difference{}, Secrets: []string{},
-		})
+		same := slices.IndexFunc(result.steps, func(s *step) bool { return s.ID != nil && *s.ID == id })
+		if same < 0 {
+			result.steps = append(result.steps, &step{
+				Action: remove, Name: e.Value.Name, ID: &id, current: e, Changes: []difference{}, Secrets: []string{},
+			})
+		} else if known := result.steps[same]; known.Action != remove { // named otherwise
+			return usagef("--prune %s: %s defines this export", name, known.definition.origin)
+		}
 	}
 	return nil
 }
@@ -316,7 +337,7 @@ func (p *plan) show(s *session) {
 		for _, c := range next.Changes {
 			to := shown(c.want)
 			if _, ok := c.want.(reference); ok {
-				to += " (from the environment, not shown)"
+				to += " (not shown)"
 			}
 			fmt.Fprintf(s.out, "    %s: %s → %s\n", c.Field, line(shown(c.From)), line(to))
 		}

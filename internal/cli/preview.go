@@ -44,6 +44,9 @@ func previewExports(s *session, definitions []definition, start, end string) err
 			now := s.env.Now()
 			to = &now
 		}
+		if err := d.allSet(d.fields); err != nil {
+			return err
+		}
 		p, err := s.PreviewExport(s.ctx, d.body(), from, to)
 		if err != nil {
 			return exitf(ExitCode(err), "%s: %s: %s", d.origin, line(d.name), Explain(err))

@@ -27,7 +27,6 @@ const (
 
 	defaultURL     = "http://127.0.0.1:8000"
 	defaultProject = 1
-	maxConfig      = 1 << 20 // bytes
 )
 
 // A profile is one API with a key and a project, by name.
@@ -70,7 +69,7 @@ func readConfig(getenv func(string) string) (configFile, error) {
 	if c.path == "" {
 		return c, nil
 	}
-	text, err := readFile(c.path, maxConfig)
+	text, err := readFile(c.path)
 	if errors.Is(err, fs.ErrNotExist) && getenv(envConfig) == "" {
 		return c, nil
 	}
@@ -192,7 +191,7 @@ func (p profile) key(getenv func(string) string) (secret.String, error) {
 		if rest, ok := strings.CutPrefix(path, "~/"); ok {
 			path = filepath.Join(getenv("HOME"), rest)
 		}
-		text, err := readFile(path, maxConfig)
+		text, err := readFile(path)
 		if err != nil {
 			return secret.String{}, fmt.Errorf("read the key: %w", err)
 		}

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,20 +12,50 @@ import (
 	"tranche/internal/secret"
 )
 
-// A reference is a text that names variables. What they hold is never shown; the text is.
+// A reference is a text that names variables or files. What they hold is never shown; the text is.
 type reference struct {
 	template string
 	text     secret.String
-	unset    []string // variables that are not set
+	unset    []string // variables that are not set, and files that cannot be read
 }
 
-// references finds ${NAME}, and the $$ that stands for a dollar sign.
+// A lookup finds what a name in a reference stands for; empty = nothing.
+type lookup func(name string) string
+
+// filePrefix begins the name of a file in a reference.
+const filePrefix = "file:"
+
+// lookupFrom finds variables in the environment, and files from the directory of the definitions on.
+func lookupFrom(dir string, getenv func(string) string) lookup {
+	return func(name string) string {
+		path, isFile := strings.CutPrefix(name, filePrefix)
+		if !isFile {
+			return getenv(name)
+		}
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		text, err := readFile(path)
+		if err != nil {
+			return "" // it is named as one that cannot be read
+		}
+		return strings.TrimRight(string(text), "\r\n")
+	}
+}
+
+// references finds ${NAME} and ${file:PATH}, and the $$ that stands for a dollar sign.
 var references = regexp.MustCompile(`\$\$|\$\{([^}]*)\}?`)
 
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// referenceTo resolves the variables of a text; one that names none stays a text.
-func referenceTo(template string, getenv func(string) string) (any, error) {
+// isName says whether a reference may name it.
+func isName(name string) bool {
+	path, isFile := strings.CutPrefix(name, filePrefix)
+	return isFile && path != "" || variable.MatchString(name)
+}
+
+// referenceTo resolves the variables and files of a text; one that names none stays a text.
+func referenceTo(template string, find lookup) (any, error) {
 	r := reference{template: template}
 	named, malformed := false, false
 	text := references.ReplaceAllStringFunc(template, func(found string) string {
@@ -32,19 +63,19 @@ func referenceTo(template string, getenv func(string) string) (any, error) {
 			return "$"
 		}
 		name := strings.TrimSuffix(strings.TrimPrefix(found, "${"), "}")
-		if !strings.HasSuffix(found, "}") || !variable.MatchString(name) {
+		if !strings.HasSuffix(found, "}") || !isName(name) {
 			malformed = true
 			return ""
 		}
 		named = true
-		value := getenv(name)
+		value := find(name)
 		if value == "" {
 			r.unset = append(r.unset, name)
 		}
 		return value
 	})
 	if malformed {
-		return nil, errors.New("${NAME} names a variable by letters, digits and _; write $$ for a dollar sign")
+		return nil, errors.New("${NAME} names a variable by letters, digits and _, ${file:PATH} a file; write $$ for a dollar sign")
 	}
 	if !named {
 		return text, nil
@@ -54,17 +85,17 @@ func referenceTo(template string, getenv func(string) string) (any, error) {
 }
 
 // resolved replaces what YAML made of a document: texts by references, times by texts.
-func resolved(value any, getenv func(string) string) (any, error) {
+func resolved(value any, find lookup) (any, error) {
 	switch v := value.(type) {
 	case string:
-		return referenceTo(v, getenv)
+		return referenceTo(v, find)
 	case time.Time:
 		return v.Format(time.RFC3339Nano), nil
 	case []any:
 		all := make([]any, len(v))
 		for i, item := range v {
 			var err error
-			if all[i], err = resolved(item, getenv); err != nil {
+			if all[i], err = resolved(item, find); err != nil {
 				return nil, err
 			}
 		}
@@ -73,7 +104,7 @@ func resolved(value any, getenv func(string) string) (any, error) {
 		all := make(map[string]any, len(v))
 		for _, name := range sortedKeys(v) {
 			var err error
-			if all[name], err = resolved(v[name], getenv); err != nil {
+			if all[name], err = resolved(v[name], find); err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
 		}
@@ -105,7 +136,7 @@ func revealed(value any) any {
 	return value
 }
 
-// unsetIn lists the variables that are named and not set.
+// unsetIn lists the variables that are named and not set, and the files that cannot be read.
 func unsetIn(value any) []string {
 	var unset []string
 	switch v := value.(type) {

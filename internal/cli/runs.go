@@ -79,9 +79,7 @@ func listRuns(s *session, name string, q client.RunQuery, limit int) error {
 	if err := runTable(s, values(runs), s.zoneFor(e.Value)); err != nil {
 		return err
 	}
-	if more {
-		fmt.Fprintln(s.out, s.style.paint(faint, fmt.Sprintf("There are more: --limit %d, or 0 for all.", 4*limit)))
-	}
+	s.sayMore(more, limit)
 	return nil
 }
 

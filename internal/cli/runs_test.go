@@ -103,7 +103,7 @@ FROM – TO (UTC)           STATUS   INTERVALS  ROWS  BYTES
 2026-05-06 05:00 – 06:00  missing          1     -      -
 2 intervals: 1 running, 1 missing.
 `)
-	w.run("coverage", "to the vault", "--start", "-3h", "--check").ends(cli.ExitEndedBadly, "To deliver them: tranche coverage fill 'to the vault'")
+	w.run("coverage", "to the vault", "--start", "-3h", "--check").ends(cli.ExitEndedBadly, "To deliver what is missing: tranche coverage fill 'to the vault'")
 	w.run("coverage", "fill", "to the vault", "--start", "2026-05-06T04:00", "--end", "2026-05-06T07:00").ends(cli.ExitOK).prints(`
 Backfills started: 1, for 2 intervals.
 FROM – TO (UTC)           INTERVALS  BACKFILL

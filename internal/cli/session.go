@@ -108,6 +108,13 @@ func (s *session) say(format string, args ...any) {
 	fmt.Fprintf(s.out, "%s\n", plain(fmt.Sprintf(format, args...)))
 }
 
+// sayMore tells that a list was cut at its limit.
+func (s *session) sayMore(more bool, limit int) {
+	if more {
+		fmt.Fprintln(s.out, s.style.paint(faint, fmt.Sprintf("There are more: --limit %d, or 0 for all.", 4*limit)))
+	}
+}
+
 // export finds an export by its id or its name.
 func (s *session) export(name string) (client.Body[client.Export], error) {
 	if id, err := uuid.Parse(name); err == nil {

@@ -43,7 +43,7 @@ func toneOf(status string) tone {
 		return good
 	case "failed", "failedretryable", "failedbilling", "terminated", "timedout", "missing", "error":
 		return bad
-	case "running", "starting", "paused", "warning":
+	case "running", "starting", "paused", "pending", "warning":
 		return busy
 	case "cancelled", "empty", "skipped", "debug":
 		return faint

@@ -47,6 +47,9 @@ func testDefinitions(s *session, files []string) error {
 	}
 	failed := 0
 	for _, d := range set {
+		if err := d.allSet(d.fields); err != nil {
+			return err
+		}
 		body := d.body()
 		err := runSteps(s, d.name, d.kind(), func(step int) (client.Body[client.TestStep], error) {
 			return s.TestDraft(s.ctx, body, step)

@@ -63,7 +63,8 @@ func definitionsTopic() *cobra.Command {
 
 A file may hold several documents with "---" between them; a directory stands for its *.yaml, *.yml and *.json files.
 
-${NAME} in a text is the variable NAME of the environment, read when the definition is used, and never printed. $$ is a
+${NAME} in a text is the variable NAME of the environment, ${file:PATH} what the file holds (PATH from the directory of
+the definition on, without line ends at its end). Both are read when the definition is used, and never printed. $$ is a
 dollar sign. What is left out has its default, but for "paused": then it stays as it is. An export is known by its name;
 with "id" by its id, so that it can be renamed.
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,7 +26,9 @@ import (
 	"tranche/internal/app"
 	"tranche/internal/auth"
 	"tranche/internal/cli"
+	"tranche/internal/safenet"
 	"tranche/internal/telemetry"
+	"tranche/internal/webhook"
 	"tranche/query"
 	"tranche/storage"
 	"tranche/storage/sqlite"
@@ -113,6 +116,9 @@ func (w *world) api(t *testing.T) *api.Server {
 			Store: w.db, Schedules: temporal{}, Models: query.PostHog()[:2], Plugins: plugins, Runs: runs, Backfills: backfills, Logs: nowhere{}, Log: log, Now: w.clock,
 		},
 		Runs: runs, Backfills: backfills, Coverage: &app.Coverage{Store: w.db, Backfills: backfills, Now: w.clock},
+		Notifications: &app.Notifications{
+			Store: w.db, Sender: webhook.NewSender(safenet.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, nil), Log: log, Now: w.clock, Limit: 3,
+		},
 		Logs: &app.Logs{Store: w.db}, Audit: &app.Audit{Store: w.db}, Keys: w.db, Answers: w.db,
 		Scrape: telemetry.Handler(registry), Metrics: telemetry.NewMetrics(registry), Log: log, Now: w.clock,
 		CursorKey: []byte("sixteen bytes or more"),

@@ -47,7 +47,9 @@ func TestBodiesAreTheAPIs(t *testing.T) {
 		"StartedBackfill": reflect.TypeFor[client.StartedBackfill](), "Paused": reflect.TypeFor[client.Paused](),
 		"Cancelled": reflect.TypeFor[client.Cancelled](), "Activity": reflect.TypeFor[client.Activity](),
 		"Preview": reflect.TypeFor[client.Preview](), "PreviewedFile": reflect.TypeFor[client.PreviewedFile](),
-		"Actor": reflect.TypeFor[client.Actor](), "ChangedField": reflect.TypeFor[client.ChangedField](),
+		"Notification": reflect.TypeFor[client.Notification](), "NotificationDelivery": reflect.TypeFor[client.Message](),
+		"NotificationAttempt": reflect.TypeFor[client.Attempt](),
+		"Actor":               reflect.TypeFor[client.Actor](), "ChangedField": reflect.TypeFor[client.ChangedField](),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -47,6 +48,7 @@ func newClient(a address, timeout time.Duration, transport http.RoundTripper) *c
 		transport = &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSHandshakeTimeout: connectTimeout,
 			IdleConnTimeout: idleTimeout, DisableCompression: true,
+			TLSClientConfig: &tls.Config{RootCAs: a.trusted, MinVersion: tls.VersionTLS12},
 		}
 	}
 	c := &client{http: &http.Client{Transport: transport}, address: a, settings: map[string]string{

@@ -3,11 +3,15 @@ package clickhouse_test
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -276,6 +280,8 @@ func TestAddresses(t *testing.T) {
 		"no host":          "clickhouse:///x",
 		"our parameter":    "clickhouse://user:" + secret + "@host/x?query=SELECT",
 		"a value of ours":  "clickhouse://user:" + secret + "@host/x?param_p0=1",
+		"no authority":     "https://user:" + secret + "@host/x?ca_file=/nowhere/ca.pem",
+		"no certificate":   "https://user:" + secret + "@host/x?ca_file=client_test.go",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -303,4 +309,14 @@ func TestTLS(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, int64(7), n)
 	}
+
+	authority := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
+	n, err := newSource(t, clickhouse.Options{DSN: "https://" + host + "/x?ca_file=" + url.QueryEscape(authority)}).Count(t.Context(), ids)
+	require.NoError(t, err, "an authority that the address names")
+	require.Equal(t, int64(7), n)
+	_, port, err := net.SplitHostPort(host)
+	require.NoError(t, err)
+	_, err = newSource(t, clickhouse.Options{DSN: "https://localhost:" + port + "/x?ca_file=" + url.QueryEscape(authority)}).Count(t.Context(), ids)
+	require.Equal(t, batch.CodeConfig, batch.CodeOf(err), "a host that the certificate is not of: %v", err)
 }

@@ -2,9 +2,11 @@
 package clickhouse
 
 import (
+	"crypto/x509"
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -18,8 +20,9 @@ import (
 // Options say where the rows are. The names of tables and columns are the operator's and are quoted.
 type Options struct {
 	// DSN is clickhouse://user:password@host:8123,replica:8123/database, or the same with http or https. With
-	// clickhouse, secure=true in the query asks for TLS. All further parameters are settings of ClickHouse's, sent with
-	// each query: max_memory_usage, max_threads, max_bytes_to_read… It may hold a password and is never shown.
+	// clickhouse, secure=true in the query asks for TLS; ca_file names a file of certificates, in PEM, that are trusted in
+	// place of the system's. All further parameters are settings of ClickHouse's, sent with each query: max_memory_usage,
+	// max_threads, max_bytes_to_read… It may hold a password and is never shown.
 	//
 	// Hosts are replicas of each other: a query that cannot be sent to one goes to the next.
 	DSN string
@@ -53,6 +56,7 @@ type address struct {
 	password string
 	database string
 	settings map[string]string
+	trusted  *x509.CertPool // nil = whom the system trusts
 }
 
 // reserved are the parameters of ClickHouse's HTTP interface that a DSN must not set: we do.
@@ -73,6 +77,10 @@ func parse(dsn string) (address, error) {
 		a.database = defaultDatabase
 	}
 	parameters := u.Query()
+	if a.trusted, err = trusted(parameters.Get("ca_file")); err != nil {
+		return address{}, err
+	}
+	parameters.Del("ca_file")
 	secure := u.Scheme == "https"
 	switch u.Scheme {
 	case "http", "https":
@@ -95,6 +103,22 @@ func parse(dsn string) (address, error) {
 		a.replicas = append(a.replicas, replica(host, secure))
 	}
 	return a, nil
+}
+
+// trusted reads a file of certificates; "" = there is none.
+func trusted(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // as the comment says
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, batch.Errorf(batch.CodeConfig, err, "the ca_file of the ClickHouse source cannot be read")
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, batch.Errorf(batch.CodeConfig, nil, "the ca_file of the ClickHouse source has no certificate in PEM")
+	}
+	return pool, nil
 }
 
 // replica is the URL of a host, with the port that ClickHouse's HTTP interface has by default.

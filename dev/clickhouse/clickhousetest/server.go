@@ -40,6 +40,14 @@ const (
 	stopTimeout  = 15 * time.Second
 )
 
+// users are those that the server knows: one may do all, the others have a setting readonly.
+var users = map[string]clickhouse.Profile{user: nil, "readonly1": {"readonly": "1"}, "readonly2": {"readonly": "2"}}
+
+// ReadOnly is the address for the user whose setting readonly is 1 or 2.
+func (s *Server) ReadOnly(address string, level int) string {
+	return strings.Replace(address, "://"+user+":", fmt.Sprintf("://readonly%d:", level), 1)
+}
+
 // errNoLibrary says that there is no engine on this machine.
 var errNoLibrary = errors.New("no libchdb.so: run make test-servers")
 
@@ -99,6 +107,13 @@ func (s *Server) url(database string) string {
 // Execute runs a statement in the database of the address. Data can follow the statement.
 func (s *Server) Execute(tb testing.TB, address, statement string) {
 	tb.Helper()
+	status, text := s.Try(tb, address, statement)
+	require.Equal(tb, http.StatusOK, status, "%s", text)
+}
+
+// Try is Execute for statements that may fail: it returns the status and the beginning of the answer.
+func (s *Server) Try(tb testing.TB, address, statement string) (status int, text string) {
+	tb.Helper()
 	u, err := url.Parse(address)
 	require.NoError(tb, err)
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout) // also in clean-up, when the test's has ended
@@ -106,13 +121,13 @@ func (s *Server) Execute(tb testing.TB, address, statement string) {
 	target := url.URL{Scheme: "http", Host: u.Host, RawQuery: url.Values{"database": {strings.Trim(u.Path, "/")}}.Encode()}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), strings.NewReader(statement))
 	require.NoError(tb, err)
-	request.SetBasicAuth(user, password)
+	request.SetBasicAuth(u.User.Username(), password)
 	request.Close = true
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(tb, err)
 	defer response.Body.Close()
-	text, _ := bufio.NewReader(response.Body).Peek(2000) // as much as there is, for the message
-	require.Equal(tb, http.StatusOK, response.StatusCode, "%s", text)
+	said, _ := bufio.NewReader(response.Body).Peek(2000) // as much as there is
+	return response.StatusCode, string(said)
 }
 
 // Credentials are those that the server knows.
@@ -195,5 +210,5 @@ func serve(folder string) error {
 		return err
 	}
 	fmt.Fprintln(os.Stdout, listener.Addr())
-	return clickhouse.Serve(ctx, listener, os.Getenv(Library), folder, user, password)
+	return clickhouse.Serve(ctx, listener, os.Getenv(Library), folder, users, password)
 }

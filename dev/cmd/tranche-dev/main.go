@@ -23,7 +23,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	o, err := parse(os.Args[1:], os.Stdout)
+	serve, err := parseCommand(os.Args[1:], os.Stdout)
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
@@ -31,10 +31,20 @@ func main() {
 		fmt.Fprintf(os.Stderr, "tranche-dev: %v; see --help\n", err)
 		os.Exit(2)
 	}
-	if err := run(ctx, o, os.Stdout); err != nil {
+	if err := serve(ctx, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "tranche-dev:", err)
 		os.Exit(1)
 	}
+}
+
+// parseCommand finds out what the command line asks for: everything, or Temporal alone.
+func parseCommand(args []string, out io.Writer) (serve func(context.Context, io.Writer) error, err error) {
+	if len(args) > 0 && args[0] == temporalCommand {
+		o, err := parseTemporal(args[1:], out)
+		return func(ctx context.Context, out io.Writer) error { return runTemporal(ctx, o, out) }, err
+	}
+	o, err := parse(args, out)
+	return func(ctx context.Context, out io.Writer) error { return run(ctx, o, out) }, err
 }
 
 // options are the flags.
@@ -74,6 +84,8 @@ func parse(args []string, out io.Writer) (options, error) {
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(out, "tranche-dev runs all of Tranche in one process, over one data directory:")
+		fmt.Fprintln(out, "\nAvailable Commands:\n  temporal    Run a Temporal server alone, for trying out the service")
+		fmt.Fprintln(out, "\nFlags, without a command:")
 		flags.SetOutput(out)
 		flags.PrintDefaults()
 	}
