@@ -29,6 +29,8 @@ const (
 type ReconcilerStore interface {
 	ExportByID(ctx context.Context, id uuid.UUID) (batch.Export, error)
 	UpdateExport(ctx context.Context, teamID int64, id uuid.UUID, change func(*batch.Export) error) (batch.Export, error)
+	// RaiseRevision gives an export a revision above another one, or says with batch.ErrUnchanged that it has reached that.
+	RaiseRevision(ctx context.Context, teamID int64, id uuid.UUID, above int64) (batch.Export, error)
 	StaleSchedules(ctx context.Context, limit int) ([]batch.Export, error)
 	ActiveExports(ctx context.Context, after uuid.UUID, limit int) ([]batch.Export, error)
 	MarkScheduled(ctx context.Context, id uuid.UUID, revision int64) error
@@ -89,7 +91,8 @@ const (
 	RepairMissingSchedule  Repair = "schedule_missing"  // put
 	RepairStaleSchedule    Repair = "schedule_stale"    // put: it was for an older definition
 	RepairDriftedSchedule  Repair = "schedule_drifted"  // put: somebody changed it in Temporal
-	RepairOrphanedSchedule Repair = "schedule_orphaned" // removed: its export is deleted
+	RepairAheadSchedule    Repair = "schedule_ahead"    // put: it was for a newer definition than there is, as after a restore
+	RepairOrphanedSchedule Repair = "schedule_orphaned" // removed: its export is deleted, or not in a database that was restored
 	RepairPause            Repair = "pause_copied"      // from Temporal, where somebody paused or unpaused
 	RepairBackfill         Repair = "backfill_started"  // it had no workflow
 	RepairEndedBackfill    Repair = "backfill_closed"   // its workflow was over
@@ -101,8 +104,8 @@ const (
 
 // RepairKinds are all kinds.
 var RepairKinds = []Repair{
-	RepairMissingSchedule, RepairStaleSchedule, RepairDriftedSchedule, RepairOrphanedSchedule, RepairPause, RepairBackfill,
-	RepairEndedBackfill, RepairCancel, RepairEndedRun, RepairInterval, RepairMissedInterval,
+	RepairMissingSchedule, RepairStaleSchedule, RepairDriftedSchedule, RepairAheadSchedule, RepairOrphanedSchedule, RepairPause,
+	RepairBackfill, RepairEndedBackfill, RepairCancel, RepairEndedRun, RepairInterval, RepairMissedInterval,
 }
 
 // RepairMetrics counts repairs.
