@@ -265,7 +265,8 @@ func (c *commit) remove(ctx context.Context, s *session, t stagedRows, o overlap
 		strings.Join(same, " AND "), bounds...)
 }
 
-// merge inserts rows of new keys, and replaces those whose staged row is newer. Of several of one key the newest counts.
+// merge inserts rows of new keys, and replaces those whose staged row is newer. Of several of one key the newest counts. Of a
+// query's rows all splits are merged as one: which of two is taken must not depend on how the interval was cut.
 func (c *commit) merge(ctx context.Context, s *session) error {
 	for _, t := range c.tables {
 		var rows int64
@@ -279,14 +280,23 @@ func (c *commit) merge(ctx context.Context, s *session) error {
 		if rows != t.rows {
 			return batch.Errorf(batch.CodeVerification, nil, "%d rows were staged, but the server has %d", t.rows, rows)
 		}
+		if c.model.Merge {
+			continue
+		}
 		if _, err := c.move(ctx, s, c.mergeSQL(t)); err != nil {
 			return err
 		}
 	}
-	return nil
+	if !c.model.Merge || len(c.tables) == 0 {
+		return nil
+	}
+	_, err := c.move(ctx, s, c.mergeSQL(c.tables...))
+	return err
 }
 
-func (c *commit) mergeSQL(t stagedRows) string {
+// mergeSQL merges tables that have the same columns.
+func (c *commit) mergeSQL(tables ...stagedRows) string {
+	t := tables[0]
 	list, key := quoteAll(t.Columns), quoteAll(c.model.Key)
 	var sets, newer, order []string
 	for _, name := range t.Columns {
@@ -305,8 +315,16 @@ func (c *commit) mergeSQL(t stagedRows) string {
 	if c.model.Merge && len(versions) > 0 {
 		newer = []string{"NOT (" + older(versions) + ")"}
 	}
+	if c.model.Merge {
+		// Nothing says which of rows of one key and version is newer: it is always the same one.
+		order = append(order, "md5(staged::text) DESC")
+	}
+	sources := make([]string, len(tables))
+	for i, t := range tables {
+		sources[i] = "SELECT " + list + " FROM " + quote(t.Schema) + "." + quote(t.Name)
+	}
 	sql := "INSERT INTO " + c.table() + " AS old (" + list + ") SELECT DISTINCT ON (" + key + ") " + list +
-		" FROM " + quote(t.Schema) + "." + quote(t.Name) + " ORDER BY " + strings.Join(append([]string{key}, order...), ", ") +
+		" FROM (" + strings.Join(sources, " UNION ALL ") + ") staged ORDER BY " + strings.Join(append([]string{key}, order...), ", ") +
 		" ON CONFLICT (" + key + ") DO "
 	if len(sets) == 0 {
 		return sql + "NOTHING"
