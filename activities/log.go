@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"strconv"
 	"strings"
 
 	"go.temporal.io/sdk/activity"
@@ -30,8 +31,10 @@ func fieldsOf(info activity.Info) []zap.Field {
 	fields := []zap.Field{
 		zap.String("workflow_id", info.WorkflowExecution.ID), zap.String("activity", info.ActivityType.Name), zap.Int32("attempt", info.Attempt),
 	}
-	if team, ok := strings.CutPrefix(info.Priority.FairnessKey, teamPrefix); ok {
-		fields = append(fields, zap.String("team_id", team))
+	if key, ok := strings.CutPrefix(info.Priority.FairnessKey, teamPrefix); ok {
+		if team, err := strconv.ParseInt(key, 10, 64); err == nil { // a number, as in the lines of the API
+			fields = append(fields, zap.Int64("team_id", team))
+		}
 	}
 	if info.WorkflowType == nil || info.WorkflowType.Name != exportInterval {
 		return fields

@@ -26,7 +26,7 @@ func TestLinesOfAnActivitySayWhoseWorkItIs(t *testing.T) {
 		ActivityType: activity.Type{Name: "Stage"}, Attempt: 3, Priority: temporal.Priority{FairnessKey: "team-7"},
 	})...).Warn("A line.")
 	require.Equal(t, map[string]any{
-		"workflow_id": id, "activity": "Stage", "attempt": int32(3), "team_id": "7", "run_id": batch.RunID(execution).String(),
+		"workflow_id": id, "activity": "Stage", "attempt": int32(3), "team_id": int64(7), "run_id": batch.RunID(execution).String(),
 		"batch_export_id": export.String(),
 	}, logs.All()[0].ContextMap())
 

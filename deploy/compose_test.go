@@ -130,6 +130,42 @@ func TestComposeKeepsState(t *testing.T) {
 	require.Equal(t, "/var/lib/tranche/exports", *p.Services["worker"].Environment["TRANCHE_FILE_ROOT"])
 }
 
+// What is provisioned is mounted where its configuration looks for it.
+func TestComposeMountsRulesAndDashboardsWhereTheyAreLookedFor(t *testing.T) {
+	t.Parallel()
+	mounted := func(service string) map[string]string { // names by where they are
+		found := map[string]string{}
+		for _, v := range project(t).Services[service].Volumes {
+			found[v.Target] = filepath.Base(v.Source)
+		}
+		return found
+	}
+	read := func(path string, into any) {
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, yaml.Unmarshal(content, into))
+	}
+	var prometheus struct {
+		RuleFiles []string `yaml:"rule_files"`
+	}
+	read("prometheus/prometheus.yml", &prometheus)
+	require.NotEmpty(t, prometheus.RuleFiles)
+	for _, path := range prometheus.RuleFiles {
+		require.Equal(t, "rules.yml", mounted("prometheus")[path], path)
+	}
+	require.Equal(t, "prometheus.yml", mounted("prometheus")["/etc/prometheus/prometheus.yml"])
+
+	var provider struct {
+		Providers []struct{ Options struct{ Path string } }
+	}
+	read("grafana/dashboards.yml", &provider)
+	path := provider.Providers[0].Options.Path + "/tranche.json"
+	require.Equal(t, "tranche.json", mounted("grafana")[path])
+	require.Equal(t, path, *project(t).Services["grafana"].Environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+	require.Equal(t, "dashboards.yml", mounted("grafana")["/etc/grafana/provisioning/dashboards/tranche.yml"])
+	require.Equal(t, "datasource.yml", mounted("grafana")["/etc/grafana/provisioning/datasources/tranche.yml"])
+}
+
 // Ports that are published on every address of a laptop are open to its network.
 func TestComposePublishesOnLoopbackOnly(t *testing.T) {
 	t.Parallel()

@@ -230,6 +230,29 @@ func (db *DB) ListExports(ctx context.Context, teamID int64, limit, offset int) 
 func (db *DB) UpdateExport(
 	ctx context.Context, teamID int64, id uuid.UUID, change func(*batch.Export) error,
 ) (batch.Export, error) {
+	return db.updateExport(ctx, teamID, id, 0, change)
+}
+
+// RaiseRevision gives the export, as it is, a revision above the given one, unless it has reached that already: then it
+// returns batch.ErrUnchanged.
+func (db *DB) RaiseRevision(ctx context.Context, teamID int64, id uuid.UUID, above int64) (batch.Export, error) {
+	raised := false
+	e, err := db.updateExport(ctx, teamID, id, above, func(e *batch.Export) error {
+		if raised = e.Revision < above; !raised {
+			return batch.ErrUnchanged
+		}
+		return nil
+	})
+	if err == nil && !raised {
+		err = batch.ErrUnchanged
+	}
+	return e, err
+}
+
+// updateExport is UpdateExport with a revision that is above the given one.
+func (db *DB) updateExport(
+	ctx context.Context, teamID int64, id uuid.UUID, above int64, change func(*batch.Export) error,
+) (batch.Export, error) {
 	var updated batch.Export
 	err := db.transact(ctx, "update export", func(tx *gorm.DB) error {
 		var row exportRow
@@ -252,7 +275,7 @@ func (db *DB) UpdateExport(
 			return err
 		}
 		after.ID, after.TeamID, after.CreatedAt = row.ID, row.TeamID, row.CreatedAt
-		after.Revision, after.ScheduledRevision = row.Revision+1, row.ScheduledRevision
+		after.Revision, after.ScheduledRevision = max(row.Revision, above)+1, row.ScheduledRevision
 		after.LastUpdatedAt = db.instant()
 		if row, err = db.sealer.exportRowOf(after); err != nil {
 			return err

@@ -54,7 +54,8 @@ func (c *Client) Scheduled(ctx context.Context) (map[uuid.UUID]bool, error) {
 		if err != nil {
 			return nil, unavailable("list schedules", err)
 		}
-		if id, err := uuid.Parse(entry.ID); err == nil { // others may keep schedules of their own in the namespace
+		// Others may keep schedules of their own in the namespace.
+		if id, err := uuid.Parse(entry.ID); err == nil && entry.WorkflowType.Name == exportInterval {
 			ids[id] = entry.Paused
 		}
 	}

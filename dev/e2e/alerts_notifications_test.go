@@ -27,8 +27,9 @@ func answering(t *testing.T, status int) (address string, answer *atomic.Int64) 
 // subscribe wants to be told of events at an address, and returns the path of the subscription.
 func (c *caller) subscribe(address string, events ...string) string {
 	c.t.Helper()
-	var made struct{ ID string }
+	var made struct{ ID, Secret string }
 	c.do(http.MethodPost, exports+"/notifications", map[string]any{"name": address, "kind": "webhook", "url": address, "events": events}, &made)
+	plant(made.Secret)
 	return exports + "/notifications/" + made.ID
 }
 

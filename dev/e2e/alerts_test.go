@@ -86,6 +86,8 @@ func TestAlertsOnWhatIsLateMissedAndRepaired(t *testing.T) {
 	w.until("the export to be in time", well)
 	w.end(400)
 	w.requireAlerts()
+	w.requireShown(1, "Late exports")
+	w.requireShown(2, "Lag against objective")
 }
 
 // well says that nothing is late, nothing waits and somebody works.
@@ -181,6 +183,7 @@ func TestAlertsOnRunsThatFailAndRowsThatAreTooLate(t *testing.T) {
 	w.until("all to be well", well)
 	w.end(100)
 	w.requireAlerts()
+	w.requirePanels(1, "Late exports", "Lag against objective", "Retries, by code", "Calls that failed")
 	text, err := metricsOf(s.caller, s.URL())
 	require.NoError(t, err)
 	requireDocumented(t, text)

@@ -19,6 +19,7 @@ var store miniotest.Server
 
 // bucketExport is fileExport for a bucket.
 func bucketExport(b miniotest.Bucket, interval string) map[string]any {
+	plant(b.SecretAccessKey)
 	settings := fileExport("to a bucket", interval, "")
 	settings["destination"] = map[string]any{"type": "S3Compatible", "config": map[string]any{
 		"bucket_name": b.Name, "region": miniotest.Region, "endpoint_url": b.Endpoint, "prefix": "days/{year}",

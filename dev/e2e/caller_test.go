@@ -88,6 +88,7 @@ func (c *caller) call(method, path string, in any) (int, []byte) {
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	require.NoError(c.t, err)
+	requireNothingPlanted(c.t, "the answers of "+method+" "+path, answer)
 	return response.StatusCode, answer
 }
 

@@ -38,6 +38,7 @@ func with(draft map[string]any, key string, value any) map[string]any {
 // connection are the settings of a Postgres destination for the URL of a database.
 func connection(t *testing.T, address, password string) map[string]any {
 	t.Helper()
+	plant(password)
 	u, err := url.Parse(address)
 	require.NoError(t, err)
 	number, err := strconv.Atoi(u.Port())

@@ -56,7 +56,9 @@ func metricsOf(c *caller, address string) (string, error) {
 		return "", err
 	}
 	defer response.Body.Close()
-	return readAll(c.t, response.Body), nil
+	text := readAll(c.t, response.Body)
+	requireNothingPlanted(c.t, "the metrics", []byte(text))
+	return text, nil
 }
 
 // sum adds the series of a metric that have the labels.
@@ -124,7 +126,7 @@ func (w *watch) series(name string) string {
 				values = append(values, fmt.Sprintf("%d+60x%d", clock*60, s.minutes-1))
 				before = float64((clock + s.minutes - 1) * 60)
 			}
-		case strings.Contains(name, "_total{"), strings.Contains(name, "_count{"): // one that is new has grown from nothing
+		case regexp.MustCompile(`_(total|count|sum|bucket)\{`).MatchString(name): // one that is new has grown from nothing
 			values = append(values, fmt.Sprintf("%g+%gx%d", from+(to-from)/float64(s.minutes), (to-from)/float64(s.minutes), s.minutes-1))
 		default:
 			values = append(values, fmt.Sprintf("%gx%d", to, s.minutes-1))

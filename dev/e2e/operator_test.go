@@ -22,6 +22,16 @@ import (
 
 // with is the deployment with other settings.
 func (d *deployment) with(pairs ...string) *deployment {
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		if name == "TRANCHE_CURSOR_KEY" || name == "TRANCHE_TEMPORAL_API_KEY" {
+			plant(value)
+		}
+		if name == "TRANCHE_MASTER_KEYS" || name == "TRANCHE_TEMPORAL_CODEC_KEYS" {
+			_, key, _ := strings.Cut(value, ":")
+			plant(key)
+		}
+	}
 	other := *d
 	other.environment = append(append([]string{}, d.environment...), pairs...)
 	return &other

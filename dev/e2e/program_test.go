@@ -89,6 +89,7 @@ func launchIn(t *testing.T, folder string, environment []string, path string, ar
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		p.Kill()
+		p.requireNothingPlanted(path, args)
 		if t.Failed() {
 			t.Logf("standard error of %s:\n%s", path, tail(p.stderr.String()))
 		}

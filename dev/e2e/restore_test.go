@@ -60,6 +60,48 @@ func TestABackupThatIsRestoredMendsItself(t *testing.T) {
 	stop()
 }
 
+// TestABackupThatIsRestoredUnderTheSameTemporalMendsItself is the same with the Temporal that went on: its schedules are of
+// newer definitions than the backup has, and of exports that the backup does not know.
+func TestABackupThatIsRestoredUnderTheSameTemporalMendsItself(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, nil)
+	stop := d.both(d.start())
+	kept := d.create(fileExport("kept", "hour", "hours"))
+	stop()
+	backup := d.copyOfDatabase()
+
+	stop = d.both(d.api())
+	for _, change := range []map[string]any{{"interval": "day"}, {"paused": false}, {"name": "another"}} {
+		d.do(http.MethodPatch, at(kept), change, nil)
+	}
+	lost := d.create(fileExport("lost", "hour", "lost"))
+	require.Equal(t, schedule{calendars: 1}, d.schedule(kept))
+	require.Equal(t, schedule{intervals: 1, paused: true}, d.schedule(lost))
+	stop()
+
+	d.environment = append(d.environment, "TRANCHE_DATABASE_URL="+backup)
+	stop = d.both(d.api())
+	until(t, workPatience, "the schedule to be as the backup has it", func() bool { return d.schedule(kept) == schedule{intervals: 1, paused: true} })
+	until(t, workPatience, "the schedule of the unknown export to be removed", func() bool { return !d.scheduled(lost) })
+	d.do(http.MethodPatch, at(kept), map[string]any{"interval": "week"}, nil)
+	require.Equal(t, schedule{calendars: 1, paused: true}, d.schedule(kept), "later changes take effect at once")
+	stop()
+}
+
+// A schedule is what a test wants to know of one in Temporal.
+type schedule struct {
+	intervals, calendars int
+	paused               bool
+}
+
+func (d *deployment) schedule(export uuid.UUID) schedule {
+	d.t.Helper()
+	found, err := d.temporal.ScheduleClient().GetHandle(d.t.Context(), export.String()).Describe(d.t.Context())
+	require.NoError(d.t, err)
+	s := found.Schedule
+	return schedule{len(s.Spec.Intervals), len(s.Spec.Calendars), s.State.Paused}
+}
+
 // api starts the API again.
 func (d *deployment) api() *program {
 	d.t.Helper()

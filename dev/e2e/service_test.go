@@ -42,7 +42,10 @@ CREATE VIEW events AS SELECT uuid, team_id, event, distinct_id, timestamp, inser
 // deploy makes databases, a key and the settings of all processes. Temporal is the test's own.
 func deploy(t *testing.T, events []event) *deployment {
 	t.Helper()
-	return deployOn(t, temporal.StartForTest(t, workflows.SearchAttributes()).HostPort(), events)
+	k := &keeper{T: t}
+	t.TempDir() // folders are removed when those who asked later have looked into theirs
+	t.Cleanup(func() { requireNothingPlantedIn(t, k.dir, "") })
+	return deployOn(t, temporal.StartForTest(k, workflows.SearchAttributes()).HostPort(), events)
 }
 
 // deployOn is deploy with a Temporal at an address.
@@ -62,9 +65,10 @@ func deployOn(t *testing.T, address string, events []event) *deployment {
 	key := make([]byte, 32)
 	_, err = rand.Read(key)
 	require.NoError(t, err)
+	plant(base64.StdEncoding.EncodeToString(key))
 	d.environment = []string{
 		"TRANCHE_DATABASE_URL=" + metadata, "TRANCHE_SOURCE_URL=" + source, "TRANCHE_FILE_ROOT=" + d.files,
-		"TRANCHE_MASTER_KEYS=k1:" + base64.StdEncoding.EncodeToString(key), "TRANCHE_CURSOR_KEY=the-secret-of-cursors",
+		"TRANCHE_MASTER_KEYS=k1:" + base64.StdEncoding.EncodeToString(key), "TRANCHE_CURSOR_KEY=" + theCursorKey,
 		"TRANCHE_TEMPORAL_ADDRESS=" + address, "TRANCHE_LISTEN=127.0.0.1:0", "TRANCHE_METRICS_LISTEN=127.0.0.1:0",
 	}
 	return d
@@ -111,6 +115,7 @@ func (d *deployment) start() *program {
 	d.t.Helper()
 	require.Contains(d.t, d.run("migrate", "up"), "database at migration")
 	key := d.run("keys", "create", "--organization", "7", "--project", "1", "--label", "e2e")
+	plant(key)
 	api, address := d.serve("api")
 	d.caller = &caller{t: d.t, base: address, key: key}
 	return api
@@ -134,6 +139,11 @@ func TestTheServiceDeliversWithProcessesOfItsOwn(t *testing.T) {
 	d.requireReady(d.base)
 	d.requireReady(metrics)
 
+	address := func(url string) string { return strings.TrimPrefix(url, "http://") }
+	inside := d.with("TRANCHE_LISTEN="+address(d.base), "TRANCHE_METRICS_LISTEN="+address(metrics)) // as in their containers
+	inside.run("health")
+	inside.run("health", "--worker")
+
 	wrong := &caller{t: t, base: d.base, key: "a-key-that-nobody-has-made"}
 	require.Equal(t, "authentication_error", wrong.refused(http.StatusUnauthorized, http.MethodGet, exports, nil).Type)
 	d.refused(http.StatusNotFound, http.MethodGet, "/api/projects/2/batch_exports", nil)
@@ -154,6 +164,10 @@ func TestTheServiceDeliversWithProcessesOfItsOwn(t *testing.T) {
 		require.Less(t, took, 10*time.Second)
 		require.Empty(t, p.stdout.String())
 		require.NotContains(t, p.stderr.String(), d.key, "a key is never logged")
+	}
+	for _, args := range [][]string{{"health"}, {"health", "--worker"}} {
+		p := launch(t, inside.environment, programs.service, args...)
+		require.Equal(t, 1, p.wait(), "%v of processes that are gone", args)
 	}
 }
 

@@ -61,6 +61,8 @@ func startStackWith(t *testing.T, events []event, adjust func(*stack.Options), m
 	t.Cleanup(func() {
 		s.gate.open()
 		require.NoError(t, s.Stop())
+		requireNothingPlanted(t, "the log", []byte(s.logs.String()))
+		requireNothingPlantedIn(t, options.DataDir, "tranche.db", "temporal")
 		if !t.Failed() {
 			return
 		}

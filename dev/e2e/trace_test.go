@@ -1,8 +1,12 @@
 package e2e
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -10,6 +14,9 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
+	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
 
 	"tranche/dev/stack"
 	"tranche/internal/telemetry"
@@ -73,4 +80,88 @@ func TestATraceLeadsFromTheRequestToTheDestination(t *testing.T) {
 		}
 	}
 	require.NoError(t, tracing.Stop(t.Context()))
+}
+
+// A collector is a receiver of OTLP over HTTP, as processes are told to send their spans to.
+type collector struct {
+	*httptest.Server
+	mu    sync.Mutex
+	spans []collected
+}
+
+// A collected span says which process sent it.
+type collected struct {
+	*tracepb.Span
+	process string
+}
+
+func startCollector(t *testing.T) *collector {
+	t.Helper()
+	c := &collector{}
+	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		var sent collectorpb.ExportTraceServiceRequest
+		if err != nil || r.URL.Path != "/v1/traces" || proto.Unmarshal(body, &sent) != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, resource := range sent.GetResourceSpans() {
+			process := ""
+			for _, a := range resource.GetResource().GetAttributes() {
+				if a.GetKey() == "tranche.process" {
+					process = a.GetValue().GetStringValue()
+				}
+			}
+			for _, scope := range resource.GetScopeSpans() {
+				for _, span := range scope.GetSpans() {
+					c.spans = append(c.spans, collected{span, process})
+				}
+			}
+		}
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+// byID are the spans that have come so far.
+func (c *collector) byID() map[string]collected {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := map[string]collected{}
+	for _, span := range c.spans {
+		all[string(span.GetSpanId())] = span
+	}
+	return all
+}
+
+// The same with processes of their own and a receiver of OTLP: what Temporal carries from one to the other keeps the trace
+// together.
+func TestOneTraceLeadsThroughAllProcesses(t *testing.T) {
+	t.Parallel()
+	received := startCollector(t)
+	d := deploy(t, newEventMaker(22).within(epoch, time.Hour, 30)).with("TRANCHE_TRACES_ENDPOINT=" + received.URL)
+	stop := d.both(d.start())
+	export := d.create(fileExport("traced", "hour", "hours"))
+	d.completed(export, d.backfillHour(export, epoch), workPatience)
+	stop() // what is not sent yet is sent now
+	all := received.byID()
+	var commits []collected
+	for _, span := range all {
+		if span.GetName() == "destination commit" {
+			commits = append(commits, span)
+		}
+	}
+	require.Len(t, commits, 1)
+	var path []string
+	for span, ok := commits[0], true; ok; span, ok = all[string(span.GetParentSpanId())] {
+		require.Equal(t, commits[0].GetTraceId(), span.GetTraceId())
+		path = append(path, span.process+": "+span.GetName())
+	}
+	slices.Reverse(path)
+	require.Equal(t, []string{
+		"api: POST /api/projects/:project_id/batch_exports/:id/backfills", "api: start Backfill",
+		"worker: Backfill", "worker: ExportInterval", "worker: Commit", "worker: destination commit",
+	}, path)
 }

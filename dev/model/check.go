@@ -156,6 +156,9 @@ func (e *export) checkBackfills(ctx context.Context) error {
 		if b.AdjustedAt != nil {
 			want.Start = *b.AdjustedAt
 		}
+		if want.Start.Before(e.first) { // whoever replaces the interval that holds the first row need not go back further
+			want.Start = e.first
+		}
 		for n, v := range versions {
 			inForce := v.at.Before(*b.FinishedAt) && (n+1 == len(versions) || versions[n+1].at.After(b.CreatedAt))
 			if last := v.calendar.floor(*b.EndAt); !b.Retry && inForce && last.Before(want.End) {

@@ -56,16 +56,17 @@ func (p *pass) staleSchedules(ctx context.Context) error {
 }
 
 // schedules puts those that somebody removed from Temporal or changed there, copies back that somebody paused or unpaused
-// one, and removes those whose export is deleted.
+// one, and removes those that have no export.
 func (p *pass) schedules(ctx context.Context) error {
 	paused, err := p.Workflows.Scheduled(ctx)
 	if err != nil {
 		return err
 	}
-	left, turn := inspections, uuid.Nil
+	left, turn, ours := inspections, uuid.Nil, false
 	err = each(ctx, p.Store.ActiveExports, func(e batch.Export) uuid.UUID { return e.ID }, func(ctx context.Context, e batch.Export) error {
 		is, listed := paused[e.ID]
 		delete(paused, e.ID)
+		ours = ours || listed
 		mine := left > 0 && bytes.Compare(e.ID[:], p.inspected[:]) > 0
 		if mine {
 			left, turn = left-1, e.ID
@@ -85,19 +86,21 @@ func (p *pass) schedules(ctx context.Context) error {
 		turn = uuid.Nil // the last one was reached: begin again
 	}
 	p.inspected = turn
-	return p.orphans(ctx, paused)
+	return p.orphans(ctx, paused, ours)
 }
 
 // inspect compares one schedule with its definition.
 func (p *pass) inspect(ctx context.Context, e batch.Export) error {
 	s, err := p.Workflows.Schedule(ctx, e)
-	if err != nil || s.Found && s.Revision > e.Revision {
-		return err // the export has changed since we read it
+	if err != nil {
+		return err
 	}
 	var kind Repair
 	switch {
 	case !s.Found:
 		kind = RepairMissingSchedule
+	case s.Revision > e.Revision:
+		return p.overtake(ctx, e, s.Revision)
 	case s.Revision < e.Revision && e.ScheduledRevision < e.Revision:
 		return nil // whoever changed it is about to put it, or it is stale
 	case s.Revision < e.Revision:
@@ -114,6 +117,28 @@ func (p *pass) inspect(ctx context.Context, e batch.Export) error {
 	}
 	p.mended(kind, e.ID)
 	return nil
+}
+
+// overtake puts the schedule of an export whose database is older than its schedule, unless the export has changed since we
+// read it. A definition is written before its schedule, so only a database that was restored can be behind. Its revision is
+// raised above that of the schedule: what was put before is then as old as any other, and no number is used twice.
+func (p *pass) overtake(ctx context.Context, e batch.Export, ahead int64) error {
+	ctx = batch.WithAct(ctx, batch.Act{
+		Actor: batch.Actor{Kind: batch.ActorSystem}, Note: "The schedule in Temporal was of a newer definition than the database has.",
+	})
+	e, err := p.Store.RaiseRevision(ctx, e.TeamID, e.ID, ahead)
+	if errors.Is(err, batch.ErrNotFound) || errors.Is(err, batch.ErrUnchanged) {
+		return nil // it was changed or deleted meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.Workflows.Put(ctx, e); err != nil {
+		return err
+	}
+	p.mended(RepairAheadSchedule, e.ID)
+	p.tell(e.TeamID, e.ID, uuid.Nil, batch.LogWarning, "The schedule was of a newer definition than the database has, and was put again: the database was restored.")
+	return p.Store.MarkScheduled(ctx, e.ID, e.Revision)
 }
 
 // copyPause makes what somebody did in Temporal the export's state. It is the one change that is copied back.
@@ -145,17 +170,28 @@ func (p *pass) copyPause(ctx context.Context, e batch.Export, paused bool) error
 	return p.Store.MarkScheduled(ctx, e.ID, e.Revision)
 }
 
-// orphans removes the schedules whose export is deleted.
-func (p *pass) orphans(ctx context.Context, scheduled map[uuid.UUID]bool) error {
+// orphans removes the schedules whose export is deleted, and those whose export is not in the database at all: it was made
+// after the backup from which that was restored. When we know none of the schedules, they are not ours.
+func (p *pass) orphans(ctx context.Context, scheduled map[uuid.UUID]bool, ours bool) error {
+	var deleted, unknown []uuid.UUID
 	for id := range scheduled {
 		e, err := p.Store.ExportByID(ctx, id)
-		if errors.Is(err, batch.ErrNotFound) || err == nil && !e.Deleted {
-			continue // another service's, or made since we looked
+		switch {
+		case errors.Is(err, batch.ErrNotFound): // an export is written before its schedule, so it was there when we looked
+			unknown = append(unknown, id)
+		case err != nil:
+			return err
+		case e.Deleted:
+			deleted = append(deleted, id)
+		default:
+			ours = true // made since we looked
 		}
-		if err == nil {
-			err = p.Workflows.Remove(ctx, id)
-		}
-		if err != nil {
+	}
+	if ours = ours || len(deleted) > 0; !ours {
+		return nil
+	}
+	for _, id := range append(deleted, unknown...) {
+		if err := p.Workflows.Remove(ctx, id); err != nil {
 			return err
 		}
 		p.mended(RepairOrphanedSchedule, id)

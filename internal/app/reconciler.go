@@ -29,6 +29,8 @@ const (
 type ReconcilerStore interface {
 	ExportByID(ctx context.Context, id uuid.UUID) (batch.Export, error)
 	UpdateExport(ctx context.Context, teamID int64, id uuid.UUID, change func(*batch.Export) error) (batch.Export, error)
+	// RaiseRevision gives an export a revision above another one, or says with batch.ErrUnchanged that it has reached that.
+	RaiseRevision(ctx context.Context, teamID int64, id uuid.UUID, above int64) (batch.Export, error)
 	StaleSchedules(ctx context.Context, limit int) ([]batch.Export, error)
 	ActiveExports(ctx context.Context, after uuid.UUID, limit int) ([]batch.Export, error)
 	MarkScheduled(ctx context.Context, id uuid.UUID, revision int64) error
@@ -42,6 +44,7 @@ type ReconcilerStore interface {
 	RunsEnding(ctx context.Context, exportID uuid.UUID, after, until time.Time) ([]batch.Run, error)
 
 	OpenBackfills(ctx context.Context, after uuid.UUID, limit int) ([]batch.Backfill, error)
+	CancelledInPause(ctx context.Context, since time.Time, limit int) ([]batch.Backfill, error)
 	UpdateBackfill(ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error) (batch.Backfill, error)
 	OpenRuns(ctx context.Context, after uuid.UUID, limit int) ([]batch.Run, error)
 	UpdateRun(ctx context.Context, id uuid.UUID, change func(*batch.Run) error) (batch.Run, error)
@@ -88,10 +91,12 @@ const (
 	RepairMissingSchedule  Repair = "schedule_missing"  // put
 	RepairStaleSchedule    Repair = "schedule_stale"    // put: it was for an older definition
 	RepairDriftedSchedule  Repair = "schedule_drifted"  // put: somebody changed it in Temporal
-	RepairOrphanedSchedule Repair = "schedule_orphaned" // removed: its export is deleted
+	RepairAheadSchedule    Repair = "schedule_ahead"    // put: it was for a newer definition than there is, as after a restore
+	RepairOrphanedSchedule Repair = "schedule_orphaned" // removed: its export is deleted, or not in a database that was restored
 	RepairPause            Repair = "pause_copied"      // from Temporal, where somebody paused or unpaused
 	RepairBackfill         Repair = "backfill_started"  // it had no workflow
 	RepairEndedBackfill    Repair = "backfill_closed"   // its workflow was over
+	RepairCancel           Repair = "backfill_told"     // it was cancelled while it was paused, and its workflow did not know
 	RepairEndedRun         Repair = "run_closed"        // its workflow was over
 	RepairInterval         Repair = "interval_started"  // it was due, and nobody saw to it
 	RepairMissedInterval   Repair = "interval_missed"   // it was due before the catch-up window
@@ -99,8 +104,8 @@ const (
 
 // RepairKinds are all kinds.
 var RepairKinds = []Repair{
-	RepairMissingSchedule, RepairStaleSchedule, RepairDriftedSchedule, RepairOrphanedSchedule, RepairPause, RepairBackfill,
-	RepairEndedBackfill, RepairEndedRun, RepairInterval, RepairMissedInterval,
+	RepairMissingSchedule, RepairStaleSchedule, RepairDriftedSchedule, RepairAheadSchedule, RepairOrphanedSchedule, RepairPause,
+	RepairBackfill, RepairEndedBackfill, RepairCancel, RepairEndedRun, RepairInterval, RepairMissedInterval,
 }
 
 // RepairMetrics counts repairs.
@@ -136,7 +141,7 @@ const reconcilePage = 500
 func (r *Reconciler) Reconcile(ctx context.Context) (Repairs, error) {
 	p := pass{Reconciler: r, done: Repairs{}, told: map[told]int{}}
 	var failures []error
-	for _, part := range []func(context.Context) error{p.staleSchedules, p.schedules, p.backfills, p.runs, p.dueIntervals} {
+	for _, part := range []func(context.Context) error{p.staleSchedules, p.schedules, p.backfills, p.cancels, p.runs, p.dueIntervals} {
 		failures = append(failures, part(ctx))
 	}
 	failures = append(failures, p.audit(ctx))

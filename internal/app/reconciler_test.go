@@ -255,7 +255,7 @@ func TestASchedulesStateIsMendedOrCopied(t *testing.T) {
 		"the list lags behind":             {have: app.Schedule{Found: true, Revision: 1}},
 		"somebody changed it":              {have: app.Schedule{Found: true, Revision: 1, Drifted: true}, listed: true, repair: app.RepairDriftedSchedule, put: true},
 		"it is of an older definition":     {have: app.Schedule{Found: true, Paused: true}, listed: true, repair: app.RepairStaleSchedule, put: true},
-		"it is of a newer definition":      {have: app.Schedule{Found: true, Revision: 2, Paused: true}, listed: true},
+		"it is of a newer definition":      {have: app.Schedule{Found: true, Revision: 7, Paused: true}, listed: true, repair: app.RepairAheadSchedule, put: true},
 		"somebody paused it in Temporal":   {have: app.Schedule{Found: true, Revision: 1, Paused: true}, listed: true, repair: app.RepairPause, put: true, paused: true},
 		"somebody paused it and edited it": {have: app.Schedule{Found: true, Revision: 1, Paused: true, Drifted: true}, listed: true, repair: app.RepairPause, put: true, paused: true},
 	} {
@@ -280,6 +280,12 @@ func TestASchedulesStateIsMendedOrCopied(t *testing.T) {
 			e, err := w.ExportByID(t.Context(), w.export.ID)
 			require.NoError(t, err)
 			require.Equal(t, c.paused, e.Paused)
+			if c.repair == app.RepairAheadSchedule {
+				require.Equal(t, []int64{8, 8, 8}, []int64{e.Revision, e.ScheduledRevision, w.temporal.put[0].Revision})
+				require.True(t, w.said("the database was restored"))
+				_, err := w.ExportAt(t.Context(), e.ID, 1)
+				require.NoError(t, err, "runs that began with it still find it")
+			}
 			require.Equal(t, c.repair == app.RepairPause, w.said("paused the batch export in Temporal"))
 			if c.repair == app.RepairPause {
 				require.Equal(t, w.now, *e.LastPausedAt)
@@ -309,9 +315,39 @@ func TestTheScheduleOfADeletedExportIsRemoved(t *testing.T) {
 	w := newWorld(t, 0)
 	w.update(t, func(e *batch.Export) { e.Deleted = true })
 	require.NoError(t, w.MarkScheduled(t.Context(), w.export.ID, 2))
-	w.temporal.listed[w.export.ID], w.temporal.listed[uuid.New()] = false, false
+	w.temporal.listed[w.export.ID] = false
 	require.Equal(t, app.Repairs{app.RepairOrphanedSchedule: 1}, w.reconcile(t))
 	require.Equal(t, []uuid.UUID{w.export.ID}, w.temporal.removed)
+}
+
+func TestAScheduleOfWhichTheDatabaseKnowsNothingIsRemovedIfItIsOurs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0)
+	require.NoError(t, w.MarkScheduled(t.Context(), w.export.ID, 1))
+	unknown := uuid.New()
+	w.temporal.listed[unknown] = false
+	require.Empty(t, w.reconcile(t), "none of the schedules is known: they are another service's")
+	w.temporal.schedule, w.temporal.listed[w.export.ID] = app.Schedule{Found: true, Revision: 1}, false
+	require.Equal(t, app.Repairs{app.RepairOrphanedSchedule: 1}, w.reconcile(t))
+	require.Equal(t, []uuid.UUID{unknown}, w.temporal.removed)
+}
+
+// A definition that was changed since we read it is not that of a database that was restored.
+func TestAScheduleThatIsNewerThanWhatWasReadIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0)
+	require.NoError(t, w.MarkScheduled(t.Context(), w.export.ID, 1))
+	w.now = noon.Add(10 * time.Minute)
+	w.temporal.schedule, w.temporal.listed[w.export.ID] = app.Schedule{Found: true, Revision: 2}, false
+	w.temporal.looked = func() {
+		w.update(t, func(e *batch.Export) { e.Name = "changed meanwhile" })
+		require.NoError(t, w.MarkScheduled(t.Context(), w.export.ID, 2))
+	}
+	require.Empty(t, w.reconcile(t))
+	e, err := w.ExportByID(t.Context(), w.export.ID)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, e.Revision)
+	require.Empty(t, w.temporal.put)
 }
 
 func TestARunWithoutAWorkflowIsClosed(t *testing.T) {
@@ -388,10 +424,12 @@ type temporal struct {
 	intervals map[int64]app.Execution
 	runs      map[uuid.UUID]app.Execution
 	retries   map[uuid.UUID]*app.Retry
+	looked    func() // what happens while a schedule is described
 
 	put           []batch.Export
 	removed       []uuid.UUID
 	started, anew []batch.Interval
+	cancelled     []uuid.UUID // backfills
 }
 
 func newTemporal() *temporal {
@@ -426,6 +464,9 @@ func (f *temporal) Scheduled(context.Context) (map[uuid.UUID]bool, error) {
 }
 
 func (f *temporal) Schedule(context.Context, batch.Export) (app.Schedule, error) {
+	if f.looked != nil {
+		f.looked()
+	}
 	return f.schedule, nil
 }
 
@@ -452,8 +493,12 @@ func (f *temporal) DescribeBackfill(context.Context, batch.Backfill) (app.Execut
 }
 
 func (f *temporal) StartBackfill(context.Context, batch.Export, batch.Backfill) error { return nil }
-func (f *temporal) CancelBackfill(context.Context, batch.Backfill) error              { return nil }
-func (f *temporal) SteerBackfill(context.Context, batch.Backfill) error               { return nil }
+func (f *temporal) CancelBackfill(_ context.Context, b batch.Backfill) error {
+	f.cancelled = append(f.cancelled, b.ID)
+	return nil
+}
+
+func (f *temporal) SteerBackfill(context.Context, batch.Backfill) error { return nil }
 
 type silence struct{}
 

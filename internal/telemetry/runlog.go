@@ -2,8 +2,10 @@ package telemetry
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -17,6 +19,7 @@ type LogStore interface {
 
 const (
 	runLogQueue   = 8192                   // lines that may wait; further ones are dropped and counted
+	runLogLine    = 8 << 10                // bytes that a line may have; of a longer one the rest is left out, and it says so
 	runLogBatch   = 500                    // lines that go into one write
 	runLogEvery   = 250 * time.Millisecond // how old a line may get before it is written
 	runLogTimeout = 5 * time.Second        // for one write
@@ -55,6 +58,7 @@ func newRunLog(store LogStore, metrics *Metrics, log *zap.Logger, queue int, eve
 
 // Log takes a line and returns at once. When the queue is full or the log is closed, the line is dropped and counted.
 func (l *RunLog) Log(entry batch.LogEntry) {
+	entry.Message = bounded(entry.Message)
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.closed {
@@ -66,6 +70,18 @@ func (l *RunLog) Log(entry batch.LogEntry) {
 	default:
 		l.metrics.droppedLogs.Inc()
 	}
+}
+
+// bounded cuts a line that is too long at the end of a character.
+func bounded(line string) string {
+	if len(line) <= runLogLine {
+		return line
+	}
+	end := runLogLine
+	for end > 0 && !utf8.RuneStart(line[end]) {
+		end--
+	}
+	return fmt.Sprintf("%s… (%d more bytes are left out)", line[:end], len(line)-end)
 }
 
 // Close writes what waits and stops the writer. When ctx ends first, the rest is dropped and counted. Closing again waits too.

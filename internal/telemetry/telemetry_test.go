@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -101,6 +102,18 @@ func TestRunLogWritesWithoutBeingClosed(t *testing.T) {
 	defer func() { require.NoError(t, l.Close(within(t))) }()
 	logAll(l, []string{"one"})
 	require.Eventually(t, func() bool { return len(store.messages()) == 1 }, patience, time.Millisecond)
+}
+
+func TestRunLogCutsALineThatIsTooLongAndSaysSo(t *testing.T) {
+	t.Parallel()
+	store := &memory{}
+	l := NewRunLog(store, NewMetrics(prometheus.NewRegistry()), zap.NewNop())
+	fits := strings.Repeat("x", runLogLine)
+	logAll(l, []string{fits, "é" + strings.Repeat("é", runLogLine), fits[1:] + "é"})
+	require.NoError(t, l.Close(within(t)))
+	require.Equal(t, []string{
+		fits, strings.Repeat("é", runLogLine/2) + fmt.Sprintf("… (%d more bytes are left out)", runLogLine+2), fits[1:] + "… (2 more bytes are left out)",
+	}, store.messages())
 }
 
 func TestRunLogDropsAndCountsWhatDoesNotFit(t *testing.T) {
