@@ -38,6 +38,8 @@ type Activities struct {
 	// Lookback leaves out rows that happened longer before their interval; 0 = none.
 	Lookback time.Duration
 	Now      func() time.Time
+
+	snapshots snapshots
 }
 
 // Store is what the activities need of the database.

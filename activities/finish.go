@@ -80,6 +80,7 @@ func (a *Activities) finish(ctx context.Context, in FinishInput) (Finished, erro
 		a.count(ctx, r)
 	}
 	a.releasePermit(ctx, r)
+	a.release(r.ID)
 	if done == nil {
 		a.discard(ctx, r)
 	}

@@ -140,5 +140,6 @@ func (a *Activities) steer(ctx context.Context, id uuid.UUID, cursor *time.Time)
 		}
 		return nil
 	})
-	return Steered{Paused: b.PausedAt != nil, Steering: b.Steering}, err
+	// One that was cancelled while it was paused is resumed by nobody: its workflow must get to see its end.
+	return Steered{Paused: b.PausedAt != nil && !b.Status.Final(), Steering: b.Steering}, err
 }

@@ -162,6 +162,17 @@ func TestAPageTellsHowTheBackfillIsSteered(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 7, got.Steered, "the reconciler need not tell the workflow again")
 	require.Equal(t, steered, w.pages(b.ID)[0].Steered)
+
+	_, err = p.db.UpdateBackfill(t.Context(), b.ID, func(b *batch.Backfill) error {
+		b.Status = batch.BackfillCancelled
+		return nil
+	})
+	require.NoError(t, err)
+	value, err = w.env.ExecuteActivity(w.activities.SteerBackfill, activities.BackfillInput{BackfillID: b.ID})
+	require.NoError(t, err)
+	var over activities.Steered
+	require.NoError(t, value.Get(&over))
+	require.Equal(t, activities.Steered{Steering: 7}, over, "nobody resumes what is over")
 }
 
 // A keeper records what is put and started.

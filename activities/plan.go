@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"tranche/batch"
+	"tranche/sources"
 )
 
 // RunInput names a run and the generation that is worked on.
@@ -56,20 +57,29 @@ func (a *Activities) plan(ctx context.Context, d delivery, generation int) (Plan
 	if err != nil {
 		return Planned{}, err
 	}
-	if err := a.Store.SavePlan(ctx, d.run.ID, generation, splits); err != nil {
+	a.release(d.run.ID) // of an earlier try, or generation
+	held := a.hold(ctx, splits)
+	if err := a.savePlan(ctx, d, generation, splits, rows); err != nil {
+		a.letGo(held)
 		return Planned{}, err
 	}
-	_, err = a.Store.UpdateRun(ctx, d.run.ID, func(r *batch.Run) error {
+	a.snapshots.put(d.run.ID, snapshot{name: held, generation: generation})
+	return Planned{Generation: generation, Splits: len(splits), Rows: rows, Parallel: a.Limits.Parallel}, nil
+}
+
+// savePlan makes the plan the one that the run works by.
+func (a *Activities) savePlan(ctx context.Context, d delivery, generation int, splits []sources.Split, rows int64) error {
+	if err := a.Store.SavePlan(ctx, d.run.ID, generation, splits); err != nil {
+		return err
+	}
+	_, err := a.Store.UpdateRun(ctx, d.run.ID, func(r *batch.Run) error {
 		if r.Status.Final() {
 			return errRunCancelled()
 		}
 		r.Status, r.Generation, r.RowsTotal = batch.RunRunning, generation, &rows
 		return nil
 	})
-	if err != nil {
-		return Planned{}, err
-	}
-	return Planned{Generation: generation, Splits: len(splits), Rows: rows, Parallel: a.Limits.Parallel}, nil
+	return err
 }
 
 // Recounted says whether the rows in the source are those that were staged.
@@ -97,6 +107,7 @@ func (a *Activities) Recount(ctx context.Context, in RunInput) (Recounted, error
 }
 
 func (a *Activities) recount(ctx context.Context, d delivery, generation int) (Recounted, error) {
+	a.release(d.run.ID) // everything is read
 	receipts, _, err := a.Store.Receipts(ctx, d.run.ID, generation)
 	if err != nil {
 		return Recounted{}, err

@@ -62,6 +62,7 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 			}
 		}
 	}
+	s.Activities.releaseRead(ctx)
 	now := s.Activities.Now()
 	_, err = s.Store.DeletePlans(ctx, now.Add(-planRetention), sweepLimit)
 	_, revisionsErr := s.Store.DeleteRevisions(ctx, now.Add(-revisionRetention), sweepLimit)

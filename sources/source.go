@@ -40,9 +40,21 @@ type Checker interface {
 	Check(ctx context.Context, models query.Catalog) error
 }
 
+// A Snapshotter is a source of which several splits can be read as they were at one moment.
+type Snapshotter interface {
+	// Hold keeps what the source has now, for splits to be read by the name that it returns, in this process or another;
+	// "" = it does not. It is kept until Release, and never longer than some minutes.
+	Hold(ctx context.Context) (string, error)
+	// Release lets go of what this process holds by the name; it does nothing when it does not. What is being read goes on.
+	Release(name string)
+}
+
 // A Split is a part of an interval that can be read on its own: the rows whose time lies in Range.
 // Splits are saved in our database.
 type Split struct {
 	Number int            `json:"number"` // from 0
 	Range  batch.Interval `json:"range"`
+	// Snapshot, if not empty, names what a Snapshotter holds: the split is read as of then, if it is held still, and else as
+	// of when it is opened.
+	Snapshot string `json:"snapshot,omitempty"`
 }

@@ -217,19 +217,24 @@ func countOpen(tx *gorm.DB, teamID int64) (n int64, err error) {
 
 // OpenBackfills pages through the backfills that are under way, by id, from behind after.
 func (db *DB) OpenBackfills(ctx context.Context, after uuid.UUID, limit int) ([]batch.Backfill, error) {
-	return db.openBackfills(ctx, limit, "id > ? AND "+open, after)
+	return db.backfillsWhere(ctx, limit, "id > ? AND "+open, after)
+}
+
+// CancelledInPause returns backfills that were cancelled since the time while they were paused, by id.
+func (db *DB) CancelledInPause(ctx context.Context, since time.Time, limit int) ([]batch.Backfill, error) {
+	return db.backfillsWhere(ctx, limit, "status = 'Cancelled' AND paused_at IS NOT NULL AND finished_at > ?", since.UTC())
 }
 
 // OpenBackfillsOf returns an export's backfills that are under way.
 func (db *DB) OpenBackfillsOf(ctx context.Context, exportID uuid.UUID) ([]batch.Backfill, error) {
-	return db.openBackfills(ctx, maxRows, "export_id = ? AND "+open, exportID)
+	return db.backfillsWhere(ctx, maxRows, "export_id = ? AND "+open, exportID)
 }
 
-func (db *DB) openBackfills(ctx context.Context, limit int, condition string, args ...any) ([]batch.Backfill, error) {
+func (db *DB) backfillsWhere(ctx context.Context, limit int, condition string, args ...any) ([]batch.Backfill, error) {
 	var rows []backfillRow
 	err := db.reading(ctx).Where(condition, args...).Order("id").Limit(limited(limit)).Find(&rows).Error
 	if err != nil {
-		return nil, classify("list open backfills", err)
+		return nil, classify("list backfills", err)
 	}
 	return db.withRuns(ctx, rows)
 }

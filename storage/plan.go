@@ -34,6 +34,7 @@ type splitRow struct {
 	RangeEnd   time.Time
 	Attempt    int     // the newest that is known to have begun
 	Receipt    *string // JSON
+	Snapshot   string  // of the source's
 }
 
 // TableName names the table for GORM.
@@ -43,13 +44,13 @@ func (splitRow) TableName() string { return "splits" }
 func splitRowOf(runID uuid.UUID, generation int, s sources.Split) splitRow {
 	return splitRow{
 		RunID: runID, Generation: generation, Number: s.Number,
-		RangeStart: utc(s.Range.Start), RangeEnd: utc(s.Range.End),
+		RangeStart: utc(s.Range.Start), RangeEnd: utc(s.Range.End), Snapshot: s.Snapshot,
 	}
 }
 
 // splitOf maps a row to its split.
 func splitOf(r splitRow) sources.Split {
-	return sources.Split{Number: r.Number, Range: interval(r.RangeStart, r.RangeEnd)}
+	return sources.Split{Number: r.Number, Range: interval(r.RangeStart, r.RangeEnd), Snapshot: r.Snapshot}
 }
 
 // SavePlan saves how the interval is cut in this generation, also into no splits at all. It replaces an earlier plan of
@@ -69,7 +70,8 @@ func (db *DB) SavePlan(ctx context.Context, runID uuid.UUID, generation int, spl
 			return err
 		}
 		if len(plans) > 0 {
-			if same, err := samePlan(tx, plans[0], rows); err != nil || same {
+			// Until a split is handed out, the same plan is saved anew: it may be read as of another moment.
+			if same, err := samePlan(tx, plans[0], rows); err != nil || same && plans[0].Taken {
 				return err
 			}
 			if plans[0].Taken {

@@ -37,10 +37,17 @@ func TestAPlanMayChangeUntilASplitIsTaken(t *testing.T) {
 		require.NoError(t, db.SavePlan(t.Context(), r.ID, 1, nil), "the rows are gone")
 		require.NoError(t, db.SavePlan(t.Context(), r.ID, 1, whole))
 
+		whole[0].Snapshot = "of now"
+		require.NoError(t, db.SavePlan(t.Context(), r.ID, 1, whole), "a repeat as of another moment")
+
 		got, err := db.Split(t.Context(), r.ID, 1, 0)
 		require.NoError(t, err)
 		require.Equal(t, whole[0], got)
-		require.NoError(t, db.SavePlan(t.Context(), r.ID, 1, whole), "a repeat")
+		later := []sources.Split{{Number: 0, Range: i, Snapshot: "of later"}}
+		require.NoError(t, db.SavePlan(t.Context(), r.ID, 1, later), "a repeat")
+		got, err = db.Split(t.Context(), r.ID, 1, 0)
+		require.NoError(t, err)
+		require.Equal(t, "of now", got.Snapshot, "what is being read stays as it is")
 		requireCode(t, batch.CodeSuperseded, db.SavePlan(t.Context(), r.ID, 1, halves(cut)))
 		moved := []sources.Split{{Number: 0, Range: cut}}
 		requireCode(t, batch.CodeSuperseded, db.SavePlan(t.Context(), r.ID, 1, moved))

@@ -44,13 +44,7 @@ func TestTheEndOfTheContextFreesAReaderThatNobodyReads(t *testing.T) {
 	defer opened.Release()
 	require.True(t, opened.Next())
 	cancel()
-	r, ok := opened.(*reader)
-	require.True(t, ok)
-	require.Eventually(t, func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.ended
-	}, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return opened.Err() != nil }, 5*time.Second, time.Millisecond)
 	require.ErrorIs(t, opened.Err(), context.Canceled)
 	require.NotZero(t, opened.RecordBatch().NumRows(), "the batch at hand stays valid until the release")
 }

@@ -57,16 +57,18 @@ func (s *Store) Open(ctx context.Context, q query.Query, split sources.Split) (a
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.connect()
-	if err != nil {
-		return nil, err
-	}
-	rows, err := c.Query(ctx, statement.Text, statement.Values...)
-	if err != nil {
-		c.Close()
-		return nil, classify(err)
-	}
-	return newReader(ctx, c, rows, schema, s.allocator), nil
+	return sources.NewReader(ctx, schema, func(ctx context.Context) (sources.Stream, error) {
+		c, err := s.connect()
+		if err != nil {
+			return nil, err
+		}
+		rows, err := c.Query(ctx, statement.Text, statement.Values...)
+		if err != nil {
+			c.Close()
+			return nil, classify(err)
+		}
+		return &stream{ctx: ctx, schema: schema, builder: array.NewRecordBuilder(s.allocator, schema), conn: c, rows: rows}, nil
+	})
 }
 
 // Count counts the query's rows. A uuid is stored once, so there is nothing to deduplicate.

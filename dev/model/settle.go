@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
 	"tranche/dev/temporal"
@@ -110,14 +112,40 @@ func (e *export) working(ctx context.Context) (string, error) {
 			}
 		}
 	}
-	running, err := e.h.client.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{
+	running, err := e.h.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 		Namespace: temporal.Namespace,
 		Query:     fmt.Sprintf("TrancheBatchExport = %q AND ExecutionStatus = 'Running'", e.id),
 	})
-	if err != nil || running.GetCount() == 0 {
+	if err != nil || len(running.GetExecutions()) == 0 {
 		return "", err
 	}
-	return fmt.Sprintf("%d workflows run", running.GetCount()), nil
+	return e.h.executing(ctx, running.GetExecutions()[0].GetExecution())
+}
+
+// executing says how far a workflow has come, and what it waits for.
+func (h *harness) executing(ctx context.Context, execution *commonpb.WorkflowExecution) (string, error) {
+	d, err := h.client.DescribeWorkflowExecution(ctx, execution.GetWorkflowId(), execution.GetRunId())
+	if err != nil {
+		return "", err
+	}
+	var what strings.Builder
+	fmt.Fprintf(&what, "the workflow %s (%s) is %s", execution.GetWorkflowId(), execution.GetRunId(), d.GetWorkflowExecutionInfo().GetStatus())
+	for _, a := range d.GetPendingActivities() {
+		fmt.Fprintf(&what, "; its activity %s is %s, attempt %d", a.GetActivityType().GetName(), a.GetState(), a.GetAttempt())
+	}
+	for _, c := range d.GetPendingChildren() {
+		fmt.Fprintf(&what, "; its child %s runs", c.GetWorkflowId())
+	}
+	what.WriteString("; its history:")
+	history := h.client.GetWorkflowHistory(ctx, execution.GetWorkflowId(), execution.GetRunId(), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for history.HasNext() {
+		event, err := history.Next()
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&what, " %d %s", event.GetEventId(), event.GetEventType())
+	}
+	return what.String(), nil
 }
 
 // dangling says what the journal or the destination still holds of runs that are over.

@@ -57,6 +57,35 @@ func (p *pass) backfill(ctx context.Context, b batch.Backfill) error {
 	return err
 }
 
+// untold is how long a cancelled backfill is looked after.
+const untold = 24 * time.Hour
+
+// cancels tells workflows of paused backfills that these were cancelled: Temporal may not have answered then, and a
+// workflow that waits to be resumed does not find out by itself.
+func (p *pass) cancels(ctx context.Context) error {
+	cancelled, err := p.Store.CancelledInPause(ctx, p.Now().Add(-untold), reconcilePage)
+	if err != nil {
+		return err
+	}
+	for _, b := range cancelled {
+		if p.Now().Sub(b.LastUpdatedAt) < p.Grace {
+			continue
+		}
+		execution, err := p.Workflows.DescribeBackfill(ctx, b)
+		if err != nil {
+			return err
+		}
+		if execution != ExecutionRunning {
+			continue
+		}
+		if err := p.Workflows.CancelBackfill(ctx, b); err != nil {
+			return err
+		}
+		p.mended(RepairCancel, b.ExportID)
+	}
+	return nil
+}
+
 // closing is the act of recording how a workflow ended that could not do so itself: somebody in Temporal had ended it, or
 // it is a repair.
 func closing(execution Execution, action batch.Action) batch.Act {

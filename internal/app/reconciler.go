@@ -44,6 +44,7 @@ type ReconcilerStore interface {
 	RunsEnding(ctx context.Context, exportID uuid.UUID, after, until time.Time) ([]batch.Run, error)
 
 	OpenBackfills(ctx context.Context, after uuid.UUID, limit int) ([]batch.Backfill, error)
+	CancelledInPause(ctx context.Context, since time.Time, limit int) ([]batch.Backfill, error)
 	UpdateBackfill(ctx context.Context, id uuid.UUID, change func(*batch.Backfill) error) (batch.Backfill, error)
 	OpenRuns(ctx context.Context, after uuid.UUID, limit int) ([]batch.Run, error)
 	UpdateRun(ctx context.Context, id uuid.UUID, change func(*batch.Run) error) (batch.Run, error)
@@ -95,6 +96,7 @@ const (
 	RepairPause            Repair = "pause_copied"      // from Temporal, where somebody paused or unpaused
 	RepairBackfill         Repair = "backfill_started"  // it had no workflow
 	RepairEndedBackfill    Repair = "backfill_closed"   // its workflow was over
+	RepairCancel           Repair = "backfill_told"     // it was cancelled while it was paused, and its workflow did not know
 	RepairEndedRun         Repair = "run_closed"        // its workflow was over
 	RepairInterval         Repair = "interval_started"  // it was due, and nobody saw to it
 	RepairMissedInterval   Repair = "interval_missed"   // it was due before the catch-up window
@@ -102,8 +104,8 @@ const (
 
 // RepairKinds are all kinds.
 var RepairKinds = []Repair{
-	RepairMissingSchedule, RepairStaleSchedule, RepairDriftedSchedule, RepairAheadSchedule, RepairOrphanedSchedule, RepairPause, RepairBackfill,
-	RepairEndedBackfill, RepairEndedRun, RepairInterval, RepairMissedInterval,
+	RepairMissingSchedule, RepairStaleSchedule, RepairDriftedSchedule, RepairAheadSchedule, RepairOrphanedSchedule, RepairPause,
+	RepairBackfill, RepairEndedBackfill, RepairCancel, RepairEndedRun, RepairInterval, RepairMissedInterval,
 }
 
 // RepairMetrics counts repairs.
@@ -139,7 +141,7 @@ const reconcilePage = 500
 func (r *Reconciler) Reconcile(ctx context.Context) (Repairs, error) {
 	p := pass{Reconciler: r, done: Repairs{}, told: map[told]int{}}
 	var failures []error
-	for _, part := range []func(context.Context) error{p.staleSchedules, p.schedules, p.backfills, p.runs, p.dueIntervals} {
+	for _, part := range []func(context.Context) error{p.staleSchedules, p.schedules, p.backfills, p.cancels, p.runs, p.dueIntervals} {
 		failures = append(failures, part(ctx))
 	}
 	failures = append(failures, p.audit(ctx))

@@ -429,6 +429,7 @@ type temporal struct {
 	put           []batch.Export
 	removed       []uuid.UUID
 	started, anew []batch.Interval
+	cancelled     []uuid.UUID // backfills
 }
 
 func newTemporal() *temporal {
@@ -492,8 +493,12 @@ func (f *temporal) DescribeBackfill(context.Context, batch.Backfill) (app.Execut
 }
 
 func (f *temporal) StartBackfill(context.Context, batch.Export, batch.Backfill) error { return nil }
-func (f *temporal) CancelBackfill(context.Context, batch.Backfill) error              { return nil }
-func (f *temporal) SteerBackfill(context.Context, batch.Backfill) error               { return nil }
+func (f *temporal) CancelBackfill(_ context.Context, b batch.Backfill) error {
+	f.cancelled = append(f.cancelled, b.ID)
+	return nil
+}
+
+func (f *temporal) SteerBackfill(context.Context, batch.Backfill) error { return nil }
 
 type silence struct{}
 

@@ -41,6 +41,22 @@ func (d Dialect) Count(t Table, q query.Query) (Statement, error) {
 	return d.writer(t, q).finish(selection{query: q, list: textFragment("count(*)"), within: q.Interval, counts: true})
 }
 
+// Repeated says whether some of the query's rows agree in the distinct fields: if none do, there is nothing to make
+// distinct. It needs the memory of these fields alone.
+func (d Dialect) Repeated(t Table, q query.Query) (Statement, error) {
+	w := d.writer(t, q)
+	s := selection{query: q}
+	var err error
+	if s.at, err = w.time(q); err != nil {
+		return Statement{}, err
+	}
+	if s.filter, err = w.condition(q); err != nil {
+		return Statement{}, err
+	}
+	return w.statement(fill("SELECT EXISTS (SELECT FROM @1 WHERE @2 GROUP BY @3 HAVING count(*) > 1)",
+		w.tableName(t), joined(" AND ", s.conditions(w, q.Interval)), fill("@*", w.plain(t.Distinct)...)))
+}
+
 // Quantiles finds the times that cut the query's rows into about equal parts.
 func (d Dialect) Quantiles(t Table, q query.Query, parts int64) (Statement, error) {
 	w := d.writer(t, q)
@@ -97,6 +113,7 @@ type selection struct {
 	list   fragment
 	within batch.Interval
 	counts bool // it counts rows
+	chosen bool // from has nothing but the rows that are wanted
 
 	at     query.Field // the time of the rows
 	from   fragment
@@ -135,6 +152,9 @@ func (w writer) finish(s selection) (Statement, error) {
 		s.more = append(s.more, textFragment(w.quote(newest)+" = 1"))
 	} else if len(w.table.Distinct) > 0 && w.distinct != nil {
 		w.distinct(w, &s)
+	}
+	if s.chosen {
+		return w.statement(fill("SELECT @1 FROM @2@3", s.list, s.from, s.suffix))
 	}
 	conditions := append(s.conditions(w, s.within), s.more...)
 	return w.statement(fill("SELECT @1 FROM @2 WHERE @3@4", s.list, s.from, joined(" AND ", conditions), s.suffix))

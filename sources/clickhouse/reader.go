@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -37,48 +35,30 @@ func (t *tap) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// reader hands out the record batches of an answer, under the names and with the marks that were asked for.
-type reader struct {
-	references atomic.Int64
-	ctx        context.Context // the caller's; RecordReader's methods take none
-	client     *client
-	query      sent
-	cancel     func() // ends the request
-	schema     *arrow.Schema
-	current    arrow.RecordBatch
-
-	mu     sync.Mutex // held while the stream is read or closed
+// stream hands out the record batches of an answer, under the names and with the marks that were asked for.
+type stream struct {
+	ctx    context.Context // that of the reading; a Stream's methods take none
+	client *client
+	query  sent
+	schema *arrow.Schema
 	body   io.ReadCloser
 	tap    *tap
-	stream *ipc.Reader
-	ended  bool
-	err    error
-
-	unwatch func() bool
+	rows   *ipc.Reader
+	whole  bool // all was read, to the end mark
 }
 
 // open sends the statement and reads the head of the answer.
-func open(ctx context.Context, c *client, s statement, schema *arrow.Schema, allocator memory.Allocator) (*reader, error) {
-	reading, cancel := context.WithCancel(ctx)
-	response, q, err := c.run(reading, s.format("ArrowStream"), streamSettings) //nolint:bodyclose // the reader closes it
+func open(ctx context.Context, c *client, of statement, schema *arrow.Schema, allocator memory.Allocator) (*stream, error) {
+	response, q, err := c.run(ctx, of.format("ArrowStream"), streamSettings) //nolint:bodyclose // the stream closes it
 	if err != nil {
-		cancel()
 		return nil, err
 	}
-	r := &reader{ctx: ctx, client: c, query: q, cancel: cancel, schema: schema, body: response.Body, tap: &tap{from: response.Body}}
-	r.references.Store(1)
-	if err := r.begin(allocator); err != nil {
-		r.end(err)
-		return nil, r.err
+	s := &stream{ctx: ctx, client: c, query: q, schema: schema, body: response.Body, tap: &tap{from: response.Body}}
+	if err := s.begin(allocator); err != nil {
+		s.Close()
+		return nil, err
 	}
-	// The end of ctx ends the query even when nobody asks for the next batch. A read that is under way fails with the
-	// request and gives the mutex back.
-	r.unwatch = context.AfterFunc(ctx, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.end(ctx.Err())
-	})
-	return r, nil
+	return s, nil
 }
 
 // streamSettings make batches small, their types plain and their buffers compressed.
@@ -92,78 +72,42 @@ var streamSettings = map[string]string{
 }
 
 // begin reads the stream's schema and checks that it is the one that the statement asked for.
-func (r *reader) begin(allocator memory.Allocator) error {
-	stream, err := ipc.NewReader(r.tap, ipc.WithAllocator(allocator))
+func (s *stream) begin(allocator memory.Allocator) error {
+	rows, err := ipc.NewReader(s.tap, ipc.WithAllocator(allocator))
 	if err != nil {
-		return r.failure(err)
+		return s.failure(err)
 	}
-	r.stream = stream
-	if stream.Schema().NumFields() != r.schema.NumFields() {
-		return batch.Errorf(batch.CodeInternal, nil, "the ClickHouse source sent %d columns, not %d", stream.Schema().NumFields(), r.schema.NumFields())
+	s.rows = rows
+	if rows.Schema().NumFields() != s.schema.NumFields() {
+		return batch.Errorf(batch.CodeInternal, nil, "the ClickHouse source sent %d columns, not %d", rows.Schema().NumFields(), s.schema.NumFields())
 	}
-	for i, field := range r.schema.Fields() {
-		if got := stream.Schema().Field(i).Type; !fits(got, field.Type) {
+	for i, field := range s.schema.Fields() {
+		if got := rows.Schema().Field(i).Type; !fits(got, field.Type) {
 			return batch.Errorf(batch.CodeSchema, nil, "the ClickHouse source sent the column %s as %s, not %s", field.Name, got, field.Type)
 		}
 	}
 	return nil
 }
 
-// Retain adds a reference.
-func (r *reader) Retain() { r.references.Add(1) }
-
-// Release gives a reference up; the last one ends the query.
-func (r *reader) Release() {
-	if r.references.Add(-1) != 0 {
-		return
-	}
-	r.unwatch()
-	r.cancel() // before the mutex: a read that is under way ends
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.end(nil)
-	r.dropCurrent()
-}
-
-// Schema returns the columns.
-func (r *reader) Schema() *arrow.Schema { return r.schema }
-
-// RecordBatch returns the batch of the last Next. It is valid until the next one, unless it is retained.
-func (r *reader) RecordBatch() arrow.RecordBatch { return r.current }
-
-// Record is RecordBatch by its old name.
-func (r *reader) Record() arrow.RecordBatch { return r.current }
-
-// Err returns why Next returned false; nil = all rows were read.
-func (r *reader) Err() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.err
-}
-
-// Next reads the next batch that has rows.
-func (r *reader) Next() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.dropCurrent()
-	for !r.ended {
-		r.tap.seen = r.tap.seen[:0]
-		if !r.stream.Next() {
-			r.end(r.complete())
-			return false
+// Next is the Stream's: the next batch that has rows.
+func (s *stream) Next() (arrow.RecordBatch, error) {
+	for {
+		s.tap.seen = s.tap.seen[:0]
+		if !s.rows.Next() {
+			err := s.complete()
+			s.whole = err == nil
+			return nil, err
 		}
-		if received := r.stream.RecordBatch(); received.NumRows() > 0 {
-			r.current = r.batch(received)
-			return true
+		if received := s.rows.RecordBatch(); received.NumRows() > 0 {
+			return s.batch(received), nil
 		}
 	}
-	return false
 }
 
 // batch is what was received under the schema that was asked for.
-func (r *reader) batch(received arrow.RecordBatch) arrow.RecordBatch {
+func (s *stream) batch(received arrow.RecordBatch) arrow.RecordBatch {
 	columns := slices.Clone(received.Columns())
-	for i, field := range r.schema.Fields() {
+	for i, field := range s.schema.Fields() {
 		if arrow.TypeEqual(columns[i].DataType(), field.Type) {
 			continue
 		}
@@ -173,7 +117,7 @@ func (r *reader) batch(received arrow.RecordBatch) arrow.RecordBatch {
 		data.Release()
 		defer columns[i].Release()
 	}
-	return array.NewRecordBatch(r.schema, columns, received.NumRows())
+	return array.NewRecordBatch(s.schema, columns, received.NumRows())
 }
 
 // fits says whether a column of type got can stand for one of type want. Of the items of an Array, ClickHouse says that
@@ -188,16 +132,16 @@ func fits(got, want arrow.DataType) bool {
 }
 
 // complete says whether the stream ended as it should, and nothing came after it.
-func (r *reader) complete() error {
-	if err := r.stream.Err(); err != nil && !errors.Is(err, io.EOF) {
-		return r.failure(err)
+func (s *stream) complete() error {
+	if err := s.rows.Err(); err != nil && !errors.Is(err, io.EOF) {
+		return s.failure(err)
 	}
-	if !bytes.Equal(r.tap.seen, streamEnd) {
-		return r.failure(errShort)
+	if !bytes.Equal(s.tap.seen, streamEnd) {
+		return s.failure(errShort)
 	}
-	rest, err := io.ReadAll(io.LimitReader(r.body, maxMessageBytes))
+	rest, err := io.ReadAll(io.LimitReader(s.body, maxMessageBytes))
 	if err != nil {
-		return r.failure(err)
+		return s.failure(err)
 	}
 	if len(rest) > 0 {
 		return midway(rest, fmt.Errorf("%d bytes after the end of the stream", len(rest)))
@@ -206,39 +150,26 @@ func (r *reader) complete() error {
 }
 
 // failure says why the stream could not be read on: the server's error, when it wrote one in place of a message.
-func (r *reader) failure(err error) error {
-	if r.ctx.Err() != nil {
-		return r.ctx.Err()
+func (s *stream) failure(err error) error {
+	if s.ctx.Err() != nil {
+		return s.ctx.Err()
 	}
-	seen := r.tap.seen
+	seen := s.tap.seen
 	if len(seen) == 0 || bytes.HasPrefix(seen, streamEnd[:4]) {
 		return midway(nil, err)
 	}
 	// What is missing to the text is still to be read; a connection that the server then breaks off is how it ends.
-	rest, _ := io.ReadAll(io.LimitReader(r.body, int64(maxMessageBytes-len(seen))))
+	rest, _ := io.ReadAll(io.LimitReader(s.body, int64(maxMessageBytes-len(seen))))
 	return midway(append(seen, rest...), err)
 }
 
-// end closes the request, once. Err is its first caller's.
-func (r *reader) end(err error) {
-	if r.ended {
-		return
+// Close is the Stream's. What the server may still work on is killed there.
+func (s *stream) Close() {
+	if s.rows != nil {
+		s.rows.Release()
 	}
-	r.ended, r.err = true, err
-	whole := err == nil && bytes.Equal(r.tap.seen, streamEnd)
-	r.cancel()
-	if r.stream != nil {
-		r.stream.Release()
-	}
-	_ = r.body.Close() // the request has ended, and nothing was written
-	if !whole {
-		r.client.kill(r.ctx, r.query)
-	}
-}
-
-func (r *reader) dropCurrent() {
-	if r.current != nil {
-		r.current.Release()
-		r.current = nil
+	_ = s.body.Close() // the request has ended, and nothing was written
+	if !s.whole {
+		s.client.kill(s.ctx, s.query)
 	}
 }

@@ -96,11 +96,13 @@ func (s *Source) Open(ctx context.Context, q query.Query, split sources.Split) (
 	if err != nil {
 		return nil, err
 	}
-	r, err := open(ctx, s.client, sent, schema, s.allocator)
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
+	return sources.NewReader(ctx, schema, func(ctx context.Context) (sources.Stream, error) {
+		opened, err := open(ctx, s.client, sent, schema, s.allocator)
+		if err != nil {
+			return nil, err
+		}
+		return opened, nil
+	})
 }
 
 // Count counts the query's rows.

@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -87,11 +89,23 @@ func classify(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if untrusted(err) {
+		return batch.Errorf(batch.CodeConfig, err, "the certificate of the PostgreSQL source is not one that we trust")
+	}
 	code, ok := codeOf(err)
 	if !ok {
 		return err
 	}
 	return batch.Errorf(code, err, "%s", sentences[code])
+}
+
+// untrusted says whether the error is about the server's certificate.
+func untrusted(err error) bool {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[x509.UnknownAuthorityError](err)
+	return ok
 }
 
 func codeOf(err error) (batch.Code, bool) {

@@ -19,6 +19,9 @@ type Options struct {
 	// StatementTimeout ends a statement on the server, reading a split included, should we be gone and the
 	// connection not. 0 = 6 hours.
 	StatementTimeout time.Duration
+	// SnapshotFor is how long the snapshot is held at most that the splits of a run share. 0 = 15 minutes, less = each
+	// split has its own.
+	SnapshotFor time.Duration
 	// SplitRows is the number of rows below which it is not worth to cut a split off; 0 = 50,000.
 	SplitRows int64
 	// Allocator of the record batches; nil = Go's memory.

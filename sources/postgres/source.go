@@ -27,6 +27,9 @@ type Source struct {
 	tables    tables
 	splitRows int64
 	allocator memory.Allocator
+
+	snapshotFor time.Duration // below zero = none is held
+	snapshots   snapshots
 }
 
 // New makes a source. It does not connect.
@@ -53,12 +56,16 @@ func New(o Options) (*Source, error) {
 	if s.allocator == nil {
 		s.allocator = memory.NewGoAllocator()
 	}
+	if s.snapshotFor = o.SnapshotFor; s.snapshotFor == 0 {
+		s.snapshotFor = defaultSnapshotFor
+	}
 	timeout := o.StatementTimeout
 	if timeout <= 0 {
 		timeout = defaultStatementTimeout
 	}
+	// Compiling a statement that only copies rows costs seconds and wins nothing.
 	s.begin = fmt.Sprintf("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "+
-		"SET LOCAL statement_timeout = %d; SET LOCAL TimeZone = 'UTC'", max(timeout.Milliseconds(), 1))
+		"SET LOCAL statement_timeout = %d; SET LOCAL TimeZone = 'UTC'; SET LOCAL jit = off", max(timeout.Milliseconds(), 1))
 	return s, nil
 }
 
@@ -86,21 +93,56 @@ func (s *Source) Plan(ctx context.Context, q query.Query, limit int) ([]sources.
 	})
 }
 
-// Open streams the rows of one split, out of a snapshot.
+// Open streams the rows of one split, out of a snapshot: the one that the split names, as long as somebody holds it.
 func (s *Source) Open(ctx context.Context, q query.Query, split sources.Split) (array.RecordReader, error) {
 	schema, err := s.Schema(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	c, statement, err := s.prepare(ctx, q, func(t sql.Table) (sql.Statement, error) { return s.dialect.Select(t, q, split.Range) })
-	if err != nil {
-		return nil, err
+	return sources.NewReader(ctx, schema, func(ctx context.Context) (sources.Stream, error) {
+		c, t, err := s.prepare(ctx, q, split.Snapshot)
+		if err != nil {
+			return nil, err
+		}
+		if t, err = s.unrepeated(ctx, c, t, q, split.Snapshot); err != nil {
+			hangUp(ctx, c)
+			return nil, err
+		}
+		statement, err := s.dialect.Select(t, q, split.Range)
+		if err != nil {
+			hangUp(ctx, c)
+			return nil, err
+		}
+		opened, err := openStream(ctx, c, statement, schema, s)
+		if err != nil {
+			return nil, err
+		}
+		return opened, nil
+	})
+}
+
+// unrepeated is the table without distinct fields, if no rows of the query agree in them. All splits of a snapshot get the
+// same answer, so one of a process asks.
+func (s *Source) unrepeated(ctx context.Context, c *pgx.Conn, t sql.Table, q query.Query, snapshot string) (sql.Table, error) {
+	if len(t.Distinct) == 0 {
+		return t, nil
 	}
-	r, err := openReader(ctx, c, statement, schema, s)
+	statement, err := s.dialect.Repeated(t, q)
 	if err != nil {
-		return nil, s.classify(ctx, err)
+		return t, err
 	}
-	return r, nil
+	about := fmt.Sprint(statement)
+	repeated, known := s.snapshots.answer(snapshot, about)
+	if !known {
+		if err := c.QueryRow(ctx, statement.Text, statement.Values...).Scan(&repeated); err != nil {
+			return t, s.classify(ctx, err)
+		}
+		s.snapshots.remember(snapshot, about, repeated)
+	}
+	if !repeated {
+		t.Distinct = nil
+	}
+	return t, nil
 }
 
 // Count counts the query's rows.
@@ -124,44 +166,43 @@ func (s *Source) Earliest(ctx context.Context, q query.Query) (time.Time, bool, 
 // Kind names the source in metrics and traces.
 func (s *Source) Kind() string { return "postgres" }
 
-// Close has nothing to do: connections end with their calls.
-func (s *Source) Close() error { return nil }
+// Close lets go of the snapshots that are held. All other connections end with their calls.
+func (s *Source) Close() error {
+	s.snapshots.close()
+	return nil
+}
 
-// prepare connects and makes a statement about a model's table. The caller hangs up.
-func (s *Source) prepare(
-	ctx context.Context, q query.Query, statement func(sql.Table) (sql.Statement, error),
-) (*pgx.Conn, sql.Statement, error) {
+// prepare connects and finds out how a model is kept. The caller hangs up.
+func (s *Source) prepare(ctx context.Context, q query.Query, snapshot string) (*pgx.Conn, sql.Table, error) {
 	m, err := s.models.Need(q.Model)
 	if err != nil {
-		return nil, sql.Statement{}, err
+		return nil, sql.Table{}, err
 	}
-	c, err := s.connect(ctx)
+	c, err := s.join(ctx, snapshot)
 	if err != nil {
-		return nil, sql.Statement{}, err
+		return nil, sql.Table{}, err
 	}
-	made, err := func() (sql.Statement, error) {
-		t, err := s.table(ctx, c, m, q.Uses(m))
-		if err != nil {
-			return sql.Statement{}, s.classify(ctx, err)
-		}
-		return statement(t)
-	}()
+	t, err := s.table(ctx, c, m, q.Uses(m))
 	if err != nil {
 		hangUp(ctx, c)
-		return nil, sql.Statement{}, err
+		return nil, sql.Table{}, s.classify(ctx, err)
 	}
-	return c, made, nil
+	return c, t, nil
 }
 
 // column runs a query of one column with few rows.
 func column[T any](
 	ctx context.Context, s *Source, q query.Query, statement func(sql.Table) (sql.Statement, error),
 ) ([]T, error) {
-	c, made, err := s.prepare(ctx, q, statement)
+	c, t, err := s.prepare(ctx, q, "")
 	if err != nil {
 		return nil, err
 	}
 	defer hangUp(ctx, c)
+	made, err := statement(t)
+	if err != nil {
+		return nil, err
+	}
 	rows, err := c.Query(ctx, made.Text, made.Values...)
 	if err != nil {
 		return nil, s.classify(ctx, err)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -91,6 +92,11 @@ func BenchmarkPostgreSQL(b *testing.B) {
 		require.NoError(b, err)
 		return tag.RowsAffected()
 	})
+	_, err = c.Exec(b.Context(), "ALTER TABLE events DROP CONSTRAINT events_pkey")
+	require.NoError(b, err)
+	searching, err := postgres.New(postgres.Options{DSN: address})
+	require.NoError(b, err)
+	b.Run("source without a unique index", func(b *testing.B) { measure(b, func(b *testing.B) int64 { return readAll(b, searching) }) })
 }
 
 func BenchmarkClickHouse(b *testing.B) {
@@ -127,35 +133,93 @@ func measureAll(b *testing.B, s sources.Source, floor func(b *testing.B) int64) 
 	b.Helper()
 	b.Run("floor", func(b *testing.B) { measure(b, floor) })
 	b.Run("source", func(b *testing.B) {
-		measure(b, func(b *testing.B) (n int64) {
-			b.Helper()
-			r := open(b, s)
-			defer r.Release()
-			for r.Next() {
-				n += r.RecordBatch().NumRows()
-			}
-			require.NoError(b, r.Err())
-			return n
-		})
+		measure(b, func(b *testing.B) int64 { return readAll(b, s) })
+	})
+	b.Run("encoder alone", func(b *testing.B) {
+		r := repeat(b, s, rows(b))
+		defer r.Release()
+		measure(b, func(b *testing.B) int64 { return toParquet(b, r) })
 	})
 	b.Run("to Parquet zstd", func(b *testing.B) {
 		measure(b, func(b *testing.B) int64 {
 			b.Helper()
 			r := open(b, s)
 			defer r.Release()
-			plugin := file.Plugin(file.Server{Root: b.TempDir()})
-			config, err := plugin.Parse(map[string]any{"file_format": "Parquet", "compression": "zstd"}, nil)
-			require.NoError(b, err)
-			d, err := plugin.Open(b.Context(), config)
-			require.NoError(b, err)
-			defer d.Close()
-			run := destinations.Run{ID: uuid.New(), ExportID: uuid.New(), TeamID: 1, Model: batch.ModelEvents, Interval: year, Generation: 1}
-			receipt, err := d.Stage(b.Context(), destinations.Job{Run: run, Splits: 1, Attempt: 1, Journal: forgetful{}}, r)
-			require.NoError(b, err)
-			return receipt.Rows
+			return toParquet(b, r)
 		})
 	})
 }
+
+// readAll reads all events and counts them.
+func readAll(b *testing.B, s sources.Source) (n int64) {
+	b.Helper()
+	r := open(b, s)
+	defer r.Release()
+	for r.Next() {
+		n += r.RecordBatch().NumRows()
+	}
+	require.NoError(b, r.Err())
+	return n
+}
+
+// toParquet stages a reader's rows as a run would.
+func toParquet(b *testing.B, r array.RecordReader) int64 {
+	b.Helper()
+	plugin := file.Plugin(file.Server{Root: b.TempDir()})
+	config, err := plugin.Parse(map[string]any{"file_format": "Parquet", "compression": "zstd"}, nil)
+	require.NoError(b, err)
+	d, err := plugin.Open(b.Context(), config)
+	require.NoError(b, err)
+	defer d.Close()
+	run := destinations.Run{ID: uuid.New(), ExportID: uuid.New(), TeamID: 1, Model: batch.ModelEvents, Interval: year, Generation: 1}
+	receipt, err := d.Stage(b.Context(), destinations.Job{Run: run, Splits: 1, Attempt: 1, Journal: forgetful{}, Written: func(int64) {}}, r)
+	require.NoError(b, err)
+	return receipt.Rows
+}
+
+// repeated gives out rows that were read before, again and again, n in all.
+type repeated struct {
+	array.RecordReader
+	batches []arrow.RecordBatch
+	left    int64
+	next    int
+	current arrow.RecordBatch
+}
+
+// repeat reads some batches of a source, for a reader that costs nothing.
+func repeat(b *testing.B, s sources.Source, n int64) *repeated {
+	b.Helper()
+	const kept = 25
+	r := &repeated{RecordReader: open(b, s), left: n}
+	for len(r.batches) < kept && r.RecordReader.Next() {
+		r.RecordReader.RecordBatch().Retain()
+		r.batches = append(r.batches, r.RecordReader.RecordBatch())
+	}
+	require.NoError(b, r.RecordReader.Err())
+	return r
+}
+
+// Next is the RecordReader's.
+func (r *repeated) Next() bool {
+	if r.current != nil {
+		r.current.Release()
+		r.current = nil
+	}
+	if r.left <= 0 {
+		return false
+	}
+	of := r.batches[r.next%len(r.batches)]
+	r.current = of.NewSlice(0, min(of.NumRows(), r.left))
+	r.left -= r.current.NumRows()
+	r.next++
+	return true
+}
+
+// RecordBatch is the RecordReader's.
+func (r *repeated) RecordBatch() arrow.RecordBatch { return r.current }
+
+// Err is the RecordReader's.
+func (r *repeated) Err() error { return nil }
 
 // forgetful is a journal of what goes with the benchmark's folder.
 type forgetful struct{}

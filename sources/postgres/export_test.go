@@ -1,0 +1,4 @@
+package postgres
+
+// Export is what Hold keeps.
+var Export = (*Source).export
