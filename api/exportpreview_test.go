@@ -12,6 +12,7 @@ import (
 
 	"tranche/api"
 	"tranche/batch"
+	"tranche/internal/app"
 	"tranche/query"
 )
 
@@ -20,6 +21,8 @@ type sampled struct {
 	mu    sync.Mutex
 	asked []query.Query
 	err   error
+	// waits, if not nil, tells of each count that is asked for, which is answered when the one who was told says so.
+	waits chan chan struct{}
 }
 
 func (s *sampled) remember(q query.Query) error {
@@ -33,7 +36,14 @@ func (s *sampled) Earliest(context.Context, query.Query) (time.Time, bool, error
 	return time.Time{}, false, nil
 }
 
-func (s *sampled) Count(_ context.Context, q query.Query) (int64, error) { return 42, s.remember(q) }
+func (s *sampled) Count(_ context.Context, q query.Query) (int64, error) {
+	if s.waits != nil {
+		answer := make(chan struct{})
+		s.waits <- answer
+		<-answer
+	}
+	return 42, s.remember(q)
+}
 
 func (s *sampled) Sample(_ context.Context, q query.Query, limit, _ int) ([]json.RawMessage, error) {
 	if limit != 20 {
@@ -78,6 +88,34 @@ func TestPreviewTellsWhatWouldBeDelivered(t *testing.T) {
 	require.Len(t, source.asked, 4)
 	require.Empty(t, w.call(t, http.MethodGet, exports, "").ids(), "nothing is written")
 	require.Empty(t, w.temporal.take())
+}
+
+func TestOnlySomePreviewsAskTheSourceAtOnce(t *testing.T) {
+	t.Parallel()
+	source := &sampled{waits: make(chan chan struct{})}
+	shared := &app.Previews{}
+	w := newWorld(t, func(s *api.Server) {
+		s.Exports.Source, s.Exports.Rows, s.Exports.Previews = source, source, shared
+		s.Backfills.Source, s.Backfills.Previews = source, shared
+	})
+	body := draft(`"model": "events"`)
+	ask := func() int { return w.call(t, http.MethodPost, exports+"/preview", body).Code }
+	codes := make(chan int, 2)
+	var answers []chan struct{}
+	for range 2 {
+		go func() { codes <- ask() }()
+		answers = append(answers, <-source.waits)
+	}
+	w.call(t, http.MethodPost, exports+"/preview", body).is(http.StatusTooManyRequests, `{
+		"type": "server_error", "code": "too_many_concurrent_previews", "attr": null,
+		"detail": "Previews of this project are already running. Wait for them to finish."}`)
+	for _, answer := range answers {
+		close(answer)
+		require.Equal(t, http.StatusOK, <-codes)
+	}
+	go func() { codes <- ask() }()
+	close(<-source.waits)
+	require.Equal(t, http.StatusOK, <-codes, "there is room again")
 }
 
 func TestPreviewWithoutARangeIsOfTheLastInterval(t *testing.T) {

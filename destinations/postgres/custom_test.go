@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -101,6 +102,42 @@ func TestWithoutAVersionTheLastDeliveryCounts(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, []string{"a1"}, p.texts(`SELECT "who ""is"" it" || n FROM shop.events`))
+}
+
+// Of rows of one key that no version tells apart, the same one is taken in whatever order they come, and however the interval
+// is cut into splits.
+func TestWhichOfEqualRowsIsMergedDoesNotDependOnTheirOrder(t *testing.T) {
+	t.Parallel()
+	row := func(n int) string { return fmt.Sprintf(`{"who \"is\" it":"a","n":%d,"at":"2026-08-01T00:00:00Z"}`, n) }
+	all := []string{row(1), row(2), row(3), row(4), row(5)}
+	for name, version := range map[string][]string{"without a version": nil, "of one version": {"at"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			taken := map[string]bool{}
+			for _, splits := range [][][]string{
+				{all}, {{all[4], all[2], all[0], all[1], all[3]}}, {all[:2], all[2:]}, {all[3:], all[:1], all[1:3]}, {{all[0]}, {all[1]}, {all[2]}, {all[3]}, {all[4]}},
+			} {
+				p := newPlace(t)
+				d := p.open(p.server)
+				run := custom(p, 0, func(r *destinations.Run) { r.Merge, r.Key, r.Version = true, []string{`who "is" it`}, version })
+				var receipts []destinations.Receipt
+				for i, rows := range splits {
+					j := job(run, 1, &journal{})
+					j.Split, j.Splits = i, len(splits)
+					receipt, err := d.Stage(t.Context(), j, table(t, customFields, "["+strings.Join(rows, ",")+"]"))
+					require.NoError(t, err)
+					receipts = append(receipts, receipt)
+				}
+				published, err := d.Commit(t.Context(), run, receipts, nil)
+				require.NoError(t, err)
+				require.EqualValues(t, 5, published.Rows)
+				found := p.texts(`SELECT n::text FROM shop.events`)
+				require.Len(t, found, 1)
+				taken[found[0]] = true
+			}
+			require.Len(t, taken, 1, "always the same one")
+		})
+	}
 }
 
 func TestTablesThatDoNotFitAQuery(t *testing.T) {

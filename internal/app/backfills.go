@@ -68,6 +68,8 @@ type Backfills struct {
 	Concurrency, MostConcurrency int
 	// Lookback leaves out rows that happened longer before their interval; 0 = none.
 	Lookback time.Duration
+	// Previews counts those that ask the source; nil = there is no limit to them.
+	Previews *Previews
 }
 
 // Get returns a backfill of the team's export.

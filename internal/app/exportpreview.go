@@ -138,6 +138,11 @@ func (s *Exports) look(ctx context.Context, r *ExportPreview, q query.Query, sel
 	if s.Source == nil || s.Rows == nil {
 		return nil
 	}
+	end, err := s.Previews.begin(r.Export.TeamID)
+	if err != nil {
+		return err
+	}
+	defer end()
 	var rows int64
 	if r.Intervals == 1 || !selected.Bounded() {
 		counted, err := inTime(ctx, exportPreviewTimeout, func(ctx context.Context) (err error) {

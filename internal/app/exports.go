@@ -55,6 +55,8 @@ type Exports struct {
 	Logs      Logger
 	Log       *zap.Logger
 	Now       func() time.Time
+	// Previews counts those that ask the source; nil = there is no limit to them.
+	Previews *Previews
 }
 
 // A Draft is an export that a caller wants to have.

@@ -48,6 +48,11 @@ func (s *Backfills) Preview(ctx context.Context, teamID int64, exportID uuid.UUI
 	if err != nil {
 		return Preview{}, refusalOf(err)
 	}
+	end, err := s.Previews.begin(teamID)
+	if err != nil {
+		return Preview{}, err
+	}
+	defer end()
 	earliest, any, known, err := s.earliest(ctx, e, b, selection)
 	if err != nil {
 		return Preview{}, err

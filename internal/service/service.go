@@ -101,11 +101,13 @@ func (p Parts) UseCases(q Quotas) UseCases {
 		Store: p.store(), Workflows: flows, Models: p.Models, Lookback: p.Lookback, Plugins: p.Plugins, Log: p.Log, Now: time.Now,
 		Limit: q.Backfills, Concurrency: q.BackfillConcurrency, MostConcurrency: max(q.BackfillConcurrency, q.MostBackfillConcurrency),
 	}
+	previews := &app.Previews{} // both kinds ask the same source
+	backfills.Previews = previews
 	runs := &app.Runs{Store: p.store(), Workflows: flows, Backfills: backfills, Logs: p.RunLog, Log: p.Log, Now: time.Now}
 	backfills.Runs = runs
 	exports := &app.Exports{
 		Store: p.store(), Schedules: flows, Models: p.Models, Plugins: p.Plugins, Runs: runs, Backfills: backfills,
-		Logs: p.RunLog, Log: p.Log, Now: time.Now,
+		Logs: p.RunLog, Log: p.Log, Now: time.Now, Previews: previews,
 	}
 	if p.Source != nil {
 		backfills.Source, exports.Source, exports.Rows = p.Source, p.Source, sources.Sampler{Source: p.Source}

@@ -69,6 +69,7 @@ func Run(t *testing.T, start func(t *testing.T) Fixture) {
 		"a context that has ended is refused":                   testEndedContext,
 		"what the source does not have is a customer's error":   testUnknown,
 		"the earliest row of a team":                            testEarliest,
+		"rows are chosen by either of their times":              testClocks,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
