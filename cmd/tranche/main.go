@@ -41,15 +41,23 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	root.SetArgs(args)
 	root.SetOut(out)
 	getenv = withConfigFlag(root, withStandardNames(getenv))
-	root.AddCommand(apiCommand(getenv), workerCommand(getenv), migrateCommand(getenv), keysCommand(getenv))
-	root.AddCommand(configCommand(getenv))
-	root.AddCommand(healthCommand(getenv))
+	addGroup(root, "Commands of the service:",
+		apiCommand(getenv), workerCommand(getenv), migrateCommand(getenv), keysCommand(getenv), configCommand(getenv), healthCommand(getenv),
+		secretsCommand(getenv), deploymentCommand(getenv), doctorCommand(getenv))
+	addGroup(root, "Commands that talk to the API:", clientCommands(getenv)...)
 	root.AddCommand(versionCommand())
-	root.AddCommand(secretsCommand(getenv))
-	root.AddCommand(deploymentCommand(getenv))
-	root.AddCommand(doctorCommand(getenv))
-	root.AddCommand(clientCommands(getenv)...)
 	return root.ExecuteContext(ctx)
+}
+
+// addGroup adds commands that stand together in the help. Topics, which cannot be run, have a place of their own there.
+func addGroup(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title})
+	for _, c := range commands {
+		if c.Runnable() || c.HasSubCommands() {
+			c.GroupID = title
+		}
+	}
+	root.AddCommand(commands...)
 }
 
 // withConfigFlag adds --config, which goes before the environment.

@@ -14,6 +14,7 @@ func TestTheDemoDeliversADay(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := launch(t, nil, programs.dev, on(dir, "--demo", "--once")...)
+	until(t, workPatience, "the demo to end", func() bool { return !p.alive() })
 	require.Zero(t, p.wait(), tail(p.stderr.String()))
 	said := p.stdout.String()
 	require.Regexp(t, `^ready api=http://\S+ ui=http://\S+ key=\S+\n`, said)

@@ -228,12 +228,16 @@ func TestMasterKeysAreReplacedWhileTheServiceRuns(t *testing.T) {
 	hold("k2:" + key("2"))
 	_, metrics = d.serve("worker")
 	d.requireReady(metrics)
-	hold("k1:" + key("1"))
-	for _, command := range []string{"api", "worker", "secrets status"} {
-		p := launch(t, d.environment, programs.service, strings.Fields(command)...)
-		require.Equal(t, 1, p.wait(), command)
-		require.Contains(t, p.stderr.String(), `under the master keys ["k2"], which are not here`, command)
-		require.NotContains(t, p.stderr.String(), key("1")[:20])
+	for held, words := range map[string]string{
+		"k1:" + key("1"): `under the master keys ["k2"], which are not here`, "k2:" + key("9"): "are others than those that sealed",
+	} {
+		hold(held)
+		for _, command := range []string{"api", "worker", "secrets status"} {
+			p := launch(t, d.environment, programs.service, strings.Fields(command)...)
+			require.Equal(t, 1, p.wait(), command)
+			require.Contains(t, p.stderr.String(), words, command)
+			require.NotContains(t, p.stderr.String(), held[3:20])
+		}
 	}
 	d.completed(export, d.backfillHour(export, epoch.Add(time.Hour)), workPatience)
 	readDelivered(t, d.files).requireEvents(t, events)

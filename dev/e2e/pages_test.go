@@ -71,7 +71,7 @@ func (m *manual) help(command []string) string {
 }
 
 var (
-	available  = regexp.MustCompile(`(?s)Available Commands:\n(.*?)\n\n`)
+	available  = regexp.MustCompile(`(?ms)^(?:[A-Z][a-z]+ Commands|Commands [A-Za-z ]+):\n(.*?)\n\n`)
 	subcommand = regexp.MustCompile(`(?m)^  ([a-z-]+) `)
 	topicLine  = regexp.MustCompile(`(?m)^  tranche ([a-z-]+) `)
 )
@@ -79,7 +79,7 @@ var (
 // subcommands are those that the command has.
 func (m *manual) subcommands(command []string) []string {
 	var names []string
-	if section := available.FindStringSubmatch(m.help(command)); section != nil {
+	for _, section := range available.FindAllStringSubmatch(m.help(command), -1) {
 		for _, found := range subcommand.FindAllStringSubmatch(section[1], -1) {
 			names = append(names, found[1])
 		}
@@ -106,7 +106,10 @@ func (m *manual) all(command []string) string {
 func (m *manual) problem(line string) string {
 	words := strings.Fields(line)
 	command := words[:1]
+	behindFlag := false
 	for _, word := range words[1:] {
+		mayBeValue := behindFlag
+		behindFlag = strings.HasPrefix(word, "-") && !strings.Contains(word, "=")
 		if name, isFlag := strings.CutPrefix(strings.Trim(word, "[]"), "-"); isFlag && strings.Trim(name, "-0123456789dhm") != "" {
 			name, _, _ = strings.Cut(strings.TrimPrefix(name, "-"), "=")
 			if !regexp.MustCompile(`(?m)(^|[\s,])--?` + regexp.QuoteMeta(name) + `\b`).MatchString(m.help(command)) {
@@ -115,8 +118,8 @@ func (m *manual) problem(line string) string {
 			continue
 		}
 		names := m.subcommands(command)
-		if len(names) == 0 {
-			continue // an argument
+		if len(names) == 0 || mayBeValue && !slices.Contains(names, word) {
+			continue // an argument, or what a flag says
 		}
 		if !slices.Contains(names, word) {
 			return "there is no command " + word

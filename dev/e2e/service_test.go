@@ -96,9 +96,14 @@ func (d *deployment) run(args ...string) string {
 func (d *deployment) serve(command string, arguments ...string) (*program, string) {
 	d.t.Helper()
 	p := launch(d.t, d.environment, programs.service, append([]string{command}, arguments...)...)
-	var address string
-	until(d.t, startPatience, command+" to serve", func() bool {
-		require.True(d.t, p.alive(), "%s ended: %s", command, p.stderr.String())
+	return p, "http://" + p.serving(command)
+}
+
+// serving waits until a process of the service serves, and returns where.
+func (p *program) serving(command string) (address string) {
+	p.t.Helper()
+	until(p.t, startPatience, command+" to serve", func() bool {
+		require.True(p.t, p.alive(), "%s ended: %s", command, p.stderr.String())
 		for _, line := range p.stderr.lines() {
 			var entry struct{ Msg, Address string }
 			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "Serving." {
@@ -107,7 +112,7 @@ func (d *deployment) serve(command string, arguments ...string) (*program, strin
 		}
 		return address != ""
 	})
-	return p, "http://" + address
+	return address
 }
 
 // start migrates, makes a key and starts the API.

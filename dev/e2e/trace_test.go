@@ -18,6 +18,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"tranche/batch"
 	"tranche/dev/stack"
 	"tranche/internal/telemetry"
 )
@@ -144,7 +145,10 @@ func TestOneTraceLeadsThroughAllProcesses(t *testing.T) {
 	d := deploy(t, newEventMaker(22).within(epoch, time.Hour, 30)).with("TRANCHE_TRACES_ENDPOINT=" + received.URL)
 	stop := d.both(d.start())
 	export := d.create(fileExport("traced", "hour", "hours"))
-	d.completed(export, d.backfillHour(export, epoch), workPatience)
+	backfill := d.backfillHour(export, epoch)
+	d.completed(export, backfill, workPatience)
+	// The span of a workflow is made when it ends, which is after it has said so.
+	require.NoError(t, d.temporal.GetWorkflow(t.Context(), batch.BackfillWorkflowID(export, backfill), "").Get(t.Context(), nil))
 	stop() // what is not sent yet is sent now
 	all := received.byID()
 	var commits []collected

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"tranche/batch"
@@ -60,13 +61,13 @@ func listActivity(s *session, args []string, q client.ActivityQuery, limit int) 
 		s.say("Nothing was done.")
 		return nil
 	}
+	names, err := s.exportsByID()
+	if err != nil {
+		return err
+	}
 	t := newTable("WHEN ("+zoneName(zone, s.env.Now())+")", "WHO", "ACTION", "EXPORT", "")
 	for _, a := range values(entries) {
-		export := none
-		if a.BatchExportID != nil {
-			export = a.BatchExportID.String()
-		}
-		t.add(a.CreatedAt.In(zone).Format(seconds), who(a.Actor), a.Action, export, whatChanged(a))
+		t.add(a.CreatedAt.In(zone).Format(seconds), who(a.Actor), a.Action, names.of(a.BatchExportID), whatChanged(a))
 	}
 	if err := t.write(s.out, s.style); err != nil {
 		return err
@@ -90,7 +91,32 @@ func who(a client.Actor) string {
 	return text
 }
 
-// whatChanged tells the fields of a change; those of something new are many and tell little.
+// exportsByID are the names of the exports that there are.
+type exportsByID map[uuid.UUID]string
+
+func (s *session) exportsByID() (exportsByID, error) {
+	names := exportsByID{}
+	for e, err := range s.Exports(s.ctx) {
+		if err != nil {
+			return nil, err
+		}
+		names[e.Value.ID] = e.Value.Name
+	}
+	return names, nil
+}
+
+// of is the name of an export. One that is deleted has none any more.
+func (n exportsByID) of(id *uuid.UUID) string {
+	if id == nil {
+		return none
+	}
+	if name, ok := n[*id]; ok {
+		return name
+	}
+	return id.String()
+}
+
+// whatChanged tells the fields of a change; those of a new export are many and tell little, as do those of what was deleted.
 func whatChanged(a client.Activity) string {
 	var parts []string
 	if a.Note != nil {
@@ -99,9 +125,17 @@ func whatChanged(a client.Activity) string {
 	if a.SubjectID != nil {
 		parts = append(parts, a.SubjectID.String())
 	}
-	if a.Action != string(batch.ActExportCreated) {
-		for _, c := range a.Changes {
-			parts = append(parts, fmt.Sprintf("%s: %s → %s", c.Field, compact(c.Before), compact(c.After)))
+	if a.Action == string(batch.ActExportCreated) || strings.HasSuffix(a.Action, ".deleted") {
+		return strings.Join(parts, "; ")
+	}
+	made := strings.HasSuffix(a.Action, ".created") || strings.HasSuffix(a.Action, ".retried")
+	for _, c := range a.Changes {
+		before, after := compact(c.Before), compact(c.After)
+		switch {
+		case !made:
+			parts = append(parts, fmt.Sprintf("%s: %s → %s", c.Field, before, after))
+		case after != "null" && after != "false":
+			parts = append(parts, fmt.Sprintf("%s: %s", c.Field, after))
 		}
 	}
 	return strings.Join(parts, "; ")

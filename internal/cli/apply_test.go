@@ -205,6 +205,15 @@ func TestDefinitionsAreRefused(t *testing.T) {
 	w.run("exports", "apply", "-f", w.dir+"/missing.yaml").ends(cli.ExitUsage, "no such file")
 }
 
+func TestWhatTheAPIShowsIsNoDefinition(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.export()
+	shown := w.run("exports", "get", "to the vault", "-o", "yaml").ends(cli.ExitOK).out
+	w.run("exports", "apply", "-f", w.file("shown.yaml", shown), "-y").
+		ends(cli.ExitRefused, "not a definition; \"tranche exports get 'to the vault' --definition\" writes one")
+}
+
 func TestSecretsInFilesAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

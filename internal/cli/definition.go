@@ -230,6 +230,10 @@ func (d definition) body() map[string]any {
 
 // check refuses fields and settings that the server does not know: it would ignore some of them.
 func (d definition) check(fields []string, settings []string) error {
+	if _, shown := d.fields["team_id"]; shown { // as -o yaml has it
+		return exitf(ExitRefused, "%s: this is what the API shows of an export, not a definition; \"tranche exports get %s --definition\" writes one",
+			d.origin, quoted(d.name))
+	}
 	for _, name := range slices.Sorted(maps.Keys(d.fields)) {
 		if !slices.Contains(fields, name) {
 			return exitf(ExitRefused, "%s: there is no field %q of an export; there are %s", d.origin, name, strings.Join(fields, ", "))

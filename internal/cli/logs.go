@@ -54,7 +54,7 @@ func runLogsCommand(env Env) *cobra.Command {
 	var o logOptions
 	cmd := command(env, &cobra.Command{
 		Use: "logs EXPORT RUN [flags]", Short: "Show what happened in a run", Args: exactly(2),
-		Long:    "Show what happened in a run. With -f it goes on until the run is over.",
+		Long:    "Show what happened in a run. With -f it goes on until the run is over; Ctrl-C ends that with exit code 130, and not the run.",
 		Example: "  tranche runs logs 'events by the hour' latest -f",
 	}, func(s *session, args []string) error {
 		e, r, err := s.exportAndRun(args)
@@ -102,7 +102,7 @@ func follow(s *session, q client.LogQuery, limit int, p logPrinter) error {
 	for {
 		entries, err := tail.Next(s.ctx, limit)
 		if err := patience.with(err); err != nil {
-			return endOfFollowing(err)
+			return endOfFollowing(err, q.Run)
 		}
 		if err := p.print(entries); err != nil {
 			return err
@@ -113,21 +113,25 @@ func follow(s *session, q client.LogQuery, limit int, p logPrinter) error {
 		if q.Run != nil && err == nil {
 			r, err := s.Run(s.ctx, q.Export, *q.Run)
 			if err := patience.with(err); err != nil {
-				return endOfFollowing(err)
+				return endOfFollowing(err, q.Run)
 			}
 			over = err == nil && r.Value.Status.Final() // its last words may still be on their way
 		}
 		if err := pause(s.ctx, s.env.Poll); err != nil {
-			return endOfFollowing(err)
+			return endOfFollowing(err, q.Run)
 		}
 	}
 }
 
-func endOfFollowing(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return nil
+// endOfFollowing tells that only the following was interrupted. That of an export has no other end.
+func endOfFollowing(err error, run *uuid.UUID) error {
+	switch {
+	case !errors.Is(err, context.Canceled):
+		return err
+	case run != nil:
+		return exitf(ExitInterrupted, "no longer following; the run goes on")
 	}
-	return err
+	return nil
 }
 
 // A logPrinter shows entries, a line for each.

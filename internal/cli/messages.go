@@ -72,16 +72,17 @@ func messagesCommand(env Env) *cobra.Command {
 }
 
 func messageTable(s *session, messages []client.Message, zone *time.Location, more bool, limit int) error {
+	names, err := s.exportsByID()
+	if err != nil {
+		return err
+	}
 	t := newTable("WHEN ("+zoneName(zone, s.env.Now())+")", "EVENT", "STATUS", ">TRIES", "EXPORT", "")
 	for _, m := range messages {
-		export, last := none, ""
-		if m.BatchExportID != nil {
-			export = m.BatchExportID.String()
-		}
+		last := ""
 		if n := len(m.Attempts); n > 0 {
 			last = answerOf(m.Attempts[n-1])
 		}
-		t.add(m.CreatedAt.In(zone).Format(seconds), m.Event, cell{m.Status, toneOf(m.Status)}, len(m.Attempts), export, last)
+		t.add(m.CreatedAt.In(zone).Format(seconds), m.Event, cell{m.Status, toneOf(m.Status)}, len(m.Attempts), names.of(m.BatchExportID), last)
 	}
 	if err := t.write(s.out, s.style); err != nil {
 		return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -196,8 +197,14 @@ func showNotification(s *session, n client.Notification) error {
 	f.add("To", n.URL)
 	f.add("State", stateOfNotification(n))
 	f.add("Events", eventsOf(n))
+	if n.LateAfterMinutes != nil {
+		f.add("Late after", span(time.Duration(*n.LateAfterMinutes)*time.Minute))
+	}
 	if n.Secret != nil {
 		f.add("Secret", *n.Secret+" (keep it: it is not shown again)")
+	}
+	if n.OldSecretUntil != nil {
+		f.add("Old secret", "signs too until "+instant(*n.OldSecretUntil, zone))
 	}
 	f.add("Created", instant(n.CreatedAt, zone))
 	f.add("Changed", instant(n.LastUpdatedAt, zone))
@@ -208,6 +215,7 @@ func showNotification(s *session, n client.Notification) error {
 // noticeOptions are the flags that say how a notification is to be.
 type noticeOptions struct {
 	to, toFile, secretFile string
+	lateAfter              time.Duration
 	draft                  client.NotificationDraft
 }
 
@@ -217,6 +225,7 @@ func (o *noticeOptions) add(cmd *cobra.Command) {
 	flags.StringVar(&o.toFile, "to-file", "", "the URL is in this `FILE`; - is standard input")
 	flags.StringSliceVar(&o.draft.Events, "event", nil, "tell of this `EVENT`, such as failed; repeatable")
 	flags.StringVar(&o.secretFile, "secret-file", "", "sign webhooks with the secret in this `FILE`: whsec_ and base64")
+	flags.DurationVar(&o.lateAfter, "late-after", 0, "an interval is late so long after its end, such as 45m or 3h; 0 = by its length")
 	events := make([]string, len(batch.Events))
 	for i, e := range batch.Events {
 		events[i] = string(e)
@@ -230,7 +239,10 @@ func (o *noticeOptions) settled(s *session) (client.NotificationDraft, error) {
 	if o.to != "" && o.toFile != "" {
 		return d, usagef("--to and --to-file are two ways to say the same")
 	}
-	d.URL = o.to
+	if o.lateAfter < 0 || o.lateAfter%time.Minute != 0 {
+		return d, usagef("--late-after is in whole minutes, such as 45m or 3h")
+	}
+	d.URL, d.LateAfterMinutes = o.to, int64(o.lateAfter/time.Minute)
 	for _, f := range []struct {
 		path string
 		into *string
@@ -321,7 +333,8 @@ func updateNotificationCommand(env Env) *cobra.Command {
 	flags.StringVar(&o.draft.Name, "name", "", "give it this `NAME`")
 	flags.BoolVar(&on, "on", false, "send again")
 	flags.BoolVar(&off, "off", false, "send nothing, what is on its way neither")
-	flags.BoolVar(&o.draft.RotateSecret, "rotate-secret", false, "make another secret, which is printed once")
+	flags.BoolVar(&o.draft.RotateSecret, "rotate-secret", false, "make another secret, which is printed once; the old one signs too for a while")
+	flags.BoolVar(&o.draft.RevokeOldSecret, "revoke-old-secret", false, "have the old secret sign no more")
 	return cmd
 }
 
@@ -336,8 +349,8 @@ func updateNotification(s *session, export *uuid.UUID, found client.Body[client.
 	if on || off {
 		draft.Enabled = &on
 	}
-	if draft.Name == "" && draft.URL == "" && draft.Secret == "" && len(draft.Events) == 0 && draft.Enabled == nil && !draft.RotateSecret {
-		return usagef("name what is to change: --name, --to, --to-file, --event, --on, --off, --secret-file, --rotate-secret")
+	if reflect.DeepEqual(draft, client.NotificationDraft{}) {
+		return usagef("name what is to change: --name, --to, --to-file, --event, --late-after, --on, --off, --secret-file, --rotate-secret, --revoke-old-secret")
 	}
 	changed, err := s.ChangeNotification(s.ctx, export, found.Value.ID, draft)
 	if err != nil {

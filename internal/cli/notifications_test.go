@@ -57,6 +57,9 @@ On call  webhook  ` + url + `/***  on     failed, late  <id>
 	rotated := w.run("notifications", "update", "Nobody", "--rotate-secret", "-o", "yaml").ends(cli.ExitOK).out
 	require.Regexp(t, `(?m)^secret: whsec_`, rotated)
 	require.NotEqual(t, secret, aSecret.FindString(rotated))
+	require.Contains(t, w.run("notifications", "get", "Nobody").ends(cli.ExitOK).out, "Old secret  signs too until 2026-05-0")
+	require.NotContains(t, w.run("notifications", "update", "Nobody", "--revoke-old-secret").ends(cli.ExitOK).out, "Old secret")
+	require.Contains(t, w.run("notifications", "update", "Nobody", "--late-after", "3h").ends(cli.ExitOK).out, "Late after  3h00m\n")
 	require.Contains(t, w.run("activity", "--action", "notification.tested").ends(cli.ExitOK).out, "user 11")
 	w.run("notifications", "delete", "Nobody").ends(cli.ExitUsage, "pass --yes")
 	w.run("notifications", "delete", "Nobody", "--yes").ends(cli.ExitOK).prints(`Deleted "Nobody". Nothing is sent to ` + url + "/*** any more.\n")
@@ -104,6 +107,7 @@ func TestNotificationsThatAreCalledForInAWrongWay(t *testing.T) {
 		"an address of nobody": {"create x --to ftp://127.0.0.1", cli.ExitRefused, "url: "},
 		"a secret":             {"create x --to http://127.0.0.1 --secret-file " + w.file("secret", "short"), cli.ExitRefused, "a secret is"},
 		"a change of nothing":  {"update oncall", cli.ExitUsage, "name what is to change"},
+		"half a minute":        {"create x --to http://127.0.0.1 --late-after 30s", cli.ExitUsage, "whole minutes"},
 		"on and off":           {"update oncall --on --off", cli.ExitUsage, "contradict"},
 		"no such export":       {"list --export nobody's", cli.ExitNotFound, `there is no export named "nobody's"`},
 		"no such command":      {"eat", cli.ExitUsage, `"eat" is no command`},

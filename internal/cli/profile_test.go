@@ -129,6 +129,12 @@ func TestShellsCompleteNames(t *testing.T) {
 	require.Contains(t, out, r.ID.String()+"\t2026-05-06 06:00 – 07:00, Running\n")
 	require.Contains(t, w.run("__complete", "backfills", "watch", "to the vault", "").out, "latest\tthe newest backfill\n")
 	require.Contains(t, w.run("__complete", "exports", "list", "-o", "").out, "yaml")
+	of := []string{"--export", "to the vault"}
+	w.run(append([]string{"notifications", "create", "On call", "--to", "http://127.0.0.1:1/"}, of...)...).ends(cli.ExitOK)
+	require.Contains(t, w.run("__complete", "notifications", "test", "--export", "to the vault", "").out, "On call\twebhook to http://127.0.0.1:1/***\n")
+	require.NotContains(t, w.run("__complete", "notifications", "test", "").out, "On call")
+	require.Contains(t, w.run("__complete", "notifications", "list", "--export", "").out, "to the vault\t")
+	require.Contains(t, w.run("__complete", "notifications", "create", "x", "--event", "").out, "auto_paused")
 	w.env["TRANCHE_API_KEY"] = ""
 	require.NotContains(t, w.run("__complete", "exports", "get", "").out, "vault", "without a server there is nothing to offer")
 }

@@ -2,8 +2,13 @@ package cli_test
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -220,4 +225,51 @@ func TestFollowingAnExportEndsWithCtrlC(t *testing.T) {
 	p := w.interruptedAt("Two.", "logs", "to the vault", "-f", "-o", "json").ends(cli.ExitOK)
 	require.Equal(t, 1, strings.Count(p.out, "One."))
 	require.Equal(t, 2, strings.Count(p.out, "\n"))
+}
+
+func TestFollowingARunEndsWithCtrlCAndTheRunGoesOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e := w.export()
+	r := w.runOf(e, 1, nil)
+	w.says(e, &r.ID, 0, batch.LogInfo, "Began.")
+	p := w.interruptedAt("Began.", "runs", "logs", "to the vault", "latest", "-f")
+	p.ends(cli.ExitInterrupted, "no longer following; the run goes on")
+	require.Contains(t, w.run("runs", "get", "to the vault", "latest").ends(cli.ExitOK).out, "Running")
+}
+
+// Everything that follows and watches outlasts an API that restarts: it says so, and goes on where it was.
+func TestFollowingOutlastsAnOutage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e := w.export()
+	w.says(e, nil, 0, batch.LogInfo, "One.")
+	var away atomic.Bool
+	base, err := url.Parse(w.env["TRANCHE_URL"])
+	require.NoError(t, err)
+	api := httputil.NewSingleHostReverseProxy(base)
+	proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if away.Load() {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		api.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(proxy.Close)
+	w.env["TRANCHE_URL"] = proxy.URL
+	leave := sync.OnceFunc(func() { away.Store(true) })
+	back := sync.OnceFunc(func() { w.says(e, nil, time.Second, batch.LogInfo, "Two."); away.Store(false) })
+	w.printed = func(all string) {
+		if strings.Contains(all, "One.") {
+			leave()
+		}
+		if strings.Contains(all, "still trying") {
+			back()
+		}
+	}
+	p := w.interruptedAt("Two.", "logs", "to the vault", "-f")
+	require.Equal(t, cli.ExitOK, p.code, p.err)
+	require.Contains(t, p.err, "; still trying\ntranche: the API answers again\n")
+	require.Equal(t, 1, strings.Count(p.out, "One."))
+	require.Equal(t, 1, strings.Count(p.out, "Two."))
 }

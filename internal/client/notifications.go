@@ -18,22 +18,30 @@ type Notification struct {
 	Kind          string     `json:"kind"`
 	URL           string     `json:"url"` // its host only
 	Events        []string   `json:"events"`
-	Enabled       bool       `json:"enabled"`
-	Secret        *string    `json:"secret"` // in the answer that makes it, and in no other
-	CreatedAt     time.Time  `json:"created_at"`
-	LastUpdatedAt time.Time  `json:"last_updated_at"`
+	// LateAfterMinutes is after how long an interval is late; nil = as its length has it.
+	LateAfterMinutes *int64  `json:"late_after_minutes"`
+	Enabled          bool    `json:"enabled"`
+	Secret           *string `json:"secret"` // in the answer that makes it, and in no other
+	// OldSecretUntil is until when the secret before signs too; nil = it does not.
+	OldSecretUntil *time.Time `json:"old_secret_until"`
+	CreatedAt      time.Time  `json:"created_at"`
+	LastUpdatedAt  time.Time  `json:"last_updated_at"`
 }
 
 // A NotificationDraft is a notification that is wanted, or a change of one: what is not set is not sent.
 type NotificationDraft struct {
-	Name    string   `json:"name,omitempty"`
-	Kind    string   `json:"kind,omitempty"`
-	URL     string   `json:"url,omitempty"`
-	Secret  string   `json:"secret,omitempty"`
-	Events  []string `json:"events,omitempty"`
-	Enabled *bool    `json:"enabled,omitempty"`
+	Name   string   `json:"name,omitempty"`
+	Kind   string   `json:"kind,omitempty"`
+	URL    string   `json:"url,omitempty"`
+	Secret string   `json:"secret,omitempty"`
+	Events []string `json:"events,omitempty"`
+	// LateAfterMinutes is after how long an interval is late; zero = not said.
+	LateAfterMinutes int64 `json:"late_after_minutes,omitempty"`
+	Enabled          *bool `json:"enabled,omitempty"`
 	// RotateSecret asks for a new secret, in a change only.
 	RotateSecret bool `json:"rotate_secret,omitempty"`
+	// RevokeOldSecret has the secret before sign no more, in a change only.
+	RevokeOldSecret bool `json:"revoke_old_secret,omitempty"`
 }
 
 // A Message is what was sent because of an event, or is to be.
