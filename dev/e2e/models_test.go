@@ -183,9 +183,9 @@ func TestEverySourceDeliversTheSameOfEveryModel(t *testing.T) {
 		})
 	}
 	require.Len(t, found["embedded"], 2)
-	for end, want := range found["embedded"] {
+	for end, want := range found["embedded"] { //nolint:paralleltest // there are no tests in it
 		require.Len(t, want, 60, "20 of each model until %s", end)
-		for name := range found { //nolint:paralleltest // there are no tests in it
+		for name := range found {
 			require.Len(t, found[name], 2, name)
 			require.Len(t, found[name][end], 60, "%s until %s", name, end)
 			for i, line := range want {
