@@ -109,19 +109,32 @@ func (r *run) begin(ctx workflow.Context) error {
 		AttributeIntervalEnd.ValueSet(r.begun.Interval.End), AttributeRunID.ValueSet(r.begun.RunID.String()))
 }
 
-// deliver is the run up to and including its commit.
+// deliver is the run up to and including its commit. Once somebody has cancelled it, it is cancelled, whatever its
+// activities say of how they ended: Temporal does not try again what a dead worker has left, for one.
 func (r *run) deliver(ctx workflow.Context) error {
+	plan, err := r.prepare(ctx)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return err
+	}
+	return r.commit(ctx, plan)
+}
+
+// prepare is the run up to its commit. It returns the plan of what is staged.
+func (r *run) prepare(ctx workflow.Context) (activities.Planned, error) {
 	if wait := r.begun.ReadyAt.Sub(workflow.Now(ctx)); wait > 0 {
 		r.tell(ctx, "Waiting until %s for late rows to land.", r.begun.ReadyAt.Format(time.RFC3339))
 		if err := workflow.Sleep(ctx, wait); err != nil {
-			return err
+			return activities.Planned{}, err
 		}
 	}
 	plan, err := r.plan(ctx)
 	for err == nil {
 		r.tell(ctx, "Staging %d rows in %d splits.", plan.Rows, plan.Splits)
 		if err = r.stage(ctx, plan); err != nil {
-			return err
+			return plan, err
 		}
 		var recounted activities.Recounted
 		err = r.execute(ctx, "Count the rows again", acts.Recount, r.generation(plan.Generation), &recounted)
@@ -130,10 +143,7 @@ func (r *run) deliver(ctx workflow.Context) error {
 		}
 		plan = *recounted.Again
 	}
-	if err != nil {
-		return err
-	}
-	return r.commit(ctx, plan)
+	return plan, err
 }
 
 // plan plans the run, when it may work. A run that has to wait has no limit of time: those it waits for have.

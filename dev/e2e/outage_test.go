@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
 
 	"tranche/batch"
 )
@@ -153,10 +154,10 @@ func TestAnOutageOfTemporalCostsTimeOnly(t *testing.T) {
 	}
 }
 
-func TestAFrozenWorkerIsOvertakenAndSaysNothingTwice(t *testing.T) {
-	t.Parallel()
-	events := newEventMaker(43).within(epoch, time.Hour, 500)
-	d := tireless(t, events)
+// freezeOne has a run of the interval from epoch staged by one of two workers, which is then frozen. Readers of rows wait
+// until release is called.
+func (d *deployment) freezeOne(name string) (export, backfill uuid.UUID, victim *program, release func()) {
+	d.t.Helper()
 	d.start()
 	workers := map[int]*program{}
 	for range 2 {
@@ -164,22 +165,31 @@ func TestAFrozenWorkerIsOvertakenAndSaysNothingTwice(t *testing.T) {
 		d.requireReady(address)
 		workers[w.Command.Process.Pid] = w
 	}
-	_, err := d.events.Exec(t.Context(), "SELECT pg_advisory_lock(1)") // readers of rows wait now
-	require.NoError(t, err)
-	export := d.create(fileExport("frozen", "hour", "frozen"))
+	_, err := d.events.Exec(d.t.Context(), "SELECT pg_advisory_lock(1)")
+	require.NoError(d.t, err)
+	export = d.create(fileExport(name, "hour", name))
 	end := epoch.Add(time.Hour)
-	backfill := d.backfill(export, epoch.Format(time.RFC3339), end.Format(time.RFC3339))
-	victim := workers[d.staging(batch.WorkflowID(export, end))]
-	require.NotNil(t, victim)
-	require.NoError(t, victim.Command.Process.Signal(syscall.SIGSTOP))
+	backfill = d.backfill(export, epoch.Format(time.RFC3339), end.Format(time.RFC3339))
+	victim = workers[d.staging(batch.WorkflowID(export, end))]
+	require.NotNil(d.t, victim)
+	require.NoError(d.t, victim.Command.Process.Signal(syscall.SIGSTOP))
+	return export, backfill, victim, func() {
+		_, err := d.events.Exec(d.t.Context(), "SELECT pg_advisory_unlock(1)")
+		require.NoError(d.t, err)
+	}
+}
 
+func TestAFrozenWorkerIsOvertakenAndSaysNothingTwice(t *testing.T) {
+	t.Parallel()
+	events := newEventMaker(43).within(epoch, time.Hour, 500)
+	d := tireless(t, events)
+	export, backfill, victim, release := d.freezeOne("frozen")
 	until(t, workPatience, "the run to tell that its worker does not answer", func() bool {
 		runs := d.runs(export)
 		return len(runs) == 1 && runs[0].LatestError != nil && strings.Contains(*runs[0].LatestError, "did not answer")
 	})
 	require.Equal(t, "Running", d.runs(export)[0].Status)
-	_, err = d.events.Exec(t.Context(), "SELECT pg_advisory_unlock(1)")
-	require.NoError(t, err)
+	release()
 	d.completed(export, backfill, workPatience)
 	before := readDelivered(t, d.files)
 	before.requireEvents(t, events)
@@ -193,4 +203,33 @@ func TestAFrozenWorkerIsOvertakenAndSaysNothingTwice(t *testing.T) {
 	require.Len(t, runs, 1, "it is the same run")
 	require.Equal(t, "Completed", runs[0].Status)
 	require.Nil(t, runs[0].LatestError)
+}
+
+// Temporal does not try an activity again once its run is cancelled: that its worker was silent is not how the run ended.
+func TestARunIsCancelledThoughItsWorkerIsFrozen(t *testing.T) {
+	t.Parallel()
+	d := tireless(t, newEventMaker(44).within(epoch, time.Hour, 500))
+	export, backfill, victim, release := d.freezeOne("cold")
+	id := batch.WorkflowID(export, epoch.Add(time.Hour))
+	require.NoError(t, d.temporal.CancelWorkflow(t.Context(), id, ""))
+	until(t, workPatience, "the run to end", func() bool {
+		runs := d.runs(export)
+		return len(runs) == 1 && runs[0].FinishedAt != nil
+	})
+	run := d.runs(export)[0]
+	require.Equal(t, "Cancelled", run.Status)
+	require.Nil(t, run.LatestError)
+	until(t, endPatience, "its workflow to end", func() bool {
+		execution, err := d.temporal.DescribeWorkflowExecution(t.Context(), id, "")
+		require.NoError(t, err)
+		return execution.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED
+	})
+	until(t, endPatience, "the backfill to end", func() bool { return d.getBackfill(export, backfill).over() })
+
+	release()
+	require.NoError(t, victim.Command.Process.Signal(syscall.SIGCONT))
+	code, _ := victim.terminate()
+	require.Zero(t, code)
+	swept(t, d.files)
+	require.Empty(t, readDelivered(t, d.files).files)
 }
