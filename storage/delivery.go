@@ -89,6 +89,10 @@ func (db *DB) deliveries(ctx context.Context, condition string, args ...any) ([]
 	if err != nil {
 		return nil, classify("list deliveries", err)
 	}
+	return deliveriesOf(rows)
+}
+
+func deliveriesOf(rows []deliveryRow) ([]batch.Delivery, error) {
 	deliveries := make([]batch.Delivery, 0, len(rows))
 	for _, row := range rows {
 		d, err := deliveryOf(row)

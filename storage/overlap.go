@@ -150,15 +150,7 @@ func (db *DB) NotRecounted(ctx context.Context, since, until time.Time, limit in
 	if err != nil {
 		return nil, classify("list deliveries", err)
 	}
-	deliveries := make([]batch.Delivery, 0, len(rows))
-	for _, row := range rows {
-		d, err := deliveryOf(row)
-		if err != nil {
-			return nil, classify("list deliveries", err)
-		}
-		deliveries = append(deliveries, d)
-	}
-	return deliveries, nil
+	return deliveriesOf(rows)
 }
 
 // MarkRecounted saves how many rows came late. It is false when another process was faster, or another delivery took the

@@ -147,10 +147,14 @@ func (c *Client) DescribeRun(ctx context.Context, r batch.Run) (app.Execution, *
 	return executionOf(d), retryOf(d), err
 }
 
-// DescribeBackfill says what became of the backfill's workflow.
+// DescribeBackfill says what became of the backfill's workflow, and whether one that runs was asked to end.
 func (c *Client) DescribeBackfill(ctx context.Context, b batch.Backfill) (app.Execution, error) {
 	d, err := c.describe(ctx, batch.BackfillWorkflowID(b.ExportID, b.ID), "")
-	return executionOf(d), err
+	execution := executionOf(d)
+	if execution == app.ExecutionRunning && d.GetWorkflowExtendedInfo().GetCancelRequested() {
+		execution = app.ExecutionCancelling
+	}
+	return execution, err
 }
 
 // DescribeInterval says what became of the newest execution under the interval's id, and its run id.

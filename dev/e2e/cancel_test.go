@@ -19,6 +19,7 @@ import (
 	"tranche/destinations/file"
 	"tranche/destinations/objects"
 	"tranche/dev/stack"
+	"tranche/internal/app"
 	"tranche/query"
 	"tranche/workflows"
 )
@@ -335,4 +336,26 @@ func TestAnExportThatKeepsFailingIsPausedAndSaysSo(t *testing.T) {
 		}
 		return false
 	})
+}
+
+// The reconciler asks so that it tells a workflow once that it is to end.
+func TestABackfillThatWasAskedToEndIsToldFromOneThatRuns(t *testing.T) {
+	t.Parallel()
+	s := startStack(t, nil)
+	b := batch.Backfill{ID: uuid.New(), ExportID: uuid.New(), TeamID: 1}
+	flows := &workflows.Client{Temporal: s.Temporal()}
+	requireIs := func(want app.Execution) {
+		t.Helper()
+		execution, err := flows.DescribeBackfill(t.Context(), b)
+		require.NoError(t, err)
+		require.Equal(t, want, execution)
+	}
+	requireIs(app.ExecutionGone)
+	_, err := s.Temporal().ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+		ID: batch.BackfillWorkflowID(b.ExportID, b.ID), TaskQueue: "nobody works here",
+	}, workflows.Backfill, workflows.BackfillInput{BackfillID: b.ID, BatchExportID: b.ExportID, TeamID: 1})
+	require.NoError(t, err)
+	requireIs(app.ExecutionRunning)
+	require.NoError(t, flows.CancelBackfill(t.Context(), b))
+	requireIs(app.ExecutionCancelling)
 }

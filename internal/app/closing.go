@@ -20,7 +20,7 @@ func (p *pass) backfill(ctx context.Context, b batch.Backfill) error {
 	if err != nil {
 		return err
 	}
-	if execution == ExecutionRunning {
+	if execution == ExecutionRunning || execution == ExecutionCancelling {
 		return p.steer(ctx, b)
 	}
 	if execution == ExecutionGone {
@@ -75,7 +75,7 @@ func (p *pass) cancels(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if execution != ExecutionRunning {
+		if execution != ExecutionRunning { // one that knows may still wait for a run that publishes
 			continue
 		}
 		if err := p.Workflows.CancelBackfill(ctx, b); err != nil {
@@ -195,7 +195,7 @@ func closeRun(run *batch.Run, execution Execution, delivered *batch.Delivery, mi
 		run.Status, run.ErrorCode = batch.RunCancelled, batch.CodeCancelled
 	case ExecutionGone:
 		run.LatestError = "the workflow is gone from Temporal"
-	case ExecutionCompleted, ExecutionFailed, ExecutionRunning:
+	case ExecutionCompleted, ExecutionFailed, ExecutionRunning, ExecutionCancelling:
 		if run.LatestError == "" {
 			run.LatestError = "the workflow ended without recording a result"
 		}

@@ -12,23 +12,26 @@ import (
 	"tranche/storage/storagetest"
 )
 
-// The fake Temporal says of every backfill that its workflow runs.
 func TestABackfillThatWasCancelledInPauseIsToldSo(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		paused bool
-		ago    time.Duration
-		told   bool
+		paused    bool
+		ago       time.Duration
+		execution app.Execution
+		told      bool
 	}{
-		"Temporal did not answer":      {paused: true, ago: time.Hour, told: true},
-		"it is being told":             {paused: true, ago: time.Second},
-		"it finds out by itself":       {ago: time.Hour},
-		"it was long ago":              {paused: true, ago: 25 * time.Hour},
-		"a little less than a day ago": {paused: true, ago: 24*time.Hour - time.Second, told: true},
+		"Temporal did not answer":       {paused: true, ago: time.Hour, execution: app.ExecutionRunning, told: true},
+		"it is being told":              {paused: true, ago: time.Second, execution: app.ExecutionRunning},
+		"it knows, and waits for a run": {paused: true, ago: time.Hour, execution: app.ExecutionCancelling},
+		"it is over":                    {paused: true, ago: time.Hour, execution: app.ExecutionCancelled},
+		"it finds out by itself":        {ago: time.Hour, execution: app.ExecutionRunning},
+		"it was long ago":               {paused: true, ago: 25 * time.Hour, execution: app.ExecutionRunning},
+		"a little less than a day ago":  {paused: true, ago: 24*time.Hour - time.Second, execution: app.ExecutionRunning, told: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 0)
+			w.temporal.backfill = c.execution
 			at := w.now
 			b := storagetest.Backfill(w.export, noon.Add(-time.Hour), noon)
 			require.NoError(t, w.CreateBackfill(t.Context(), b, 100))

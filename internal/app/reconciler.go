@@ -23,6 +23,8 @@ const (
 	ExecutionCancelled
 	ExecutionTerminated
 	ExecutionTimedOut
+	// ExecutionCancelling runs, and was asked to end.
+	ExecutionCancelling
 )
 
 // ReconcilerStore is what the Reconciler needs of the database.
@@ -72,6 +74,7 @@ type ReconcilerWorkflows interface {
 	DescribeInterval(ctx context.Context, exportID uuid.UUID, end time.Time) (Execution, string, error)
 	// DescribeRun says what became of the run's workflow, and which try of its work waits to be repeated.
 	DescribeRun(ctx context.Context, r batch.Run) (Execution, *Retry, error)
+	// DescribeBackfill says what became of the backfill's workflow; only here, ExecutionCancelling is told from running.
 	DescribeBackfill(ctx context.Context, b batch.Backfill) (Execution, error)
 }
 

@@ -429,13 +429,14 @@ type temporal struct {
 	put           []batch.Export
 	removed       []uuid.UUID
 	started, anew []batch.Interval
-	cancelled     []uuid.UUID // backfills
+	cancelled     []uuid.UUID   // backfills
+	backfill      app.Execution // of any backfill
 }
 
 func newTemporal() *temporal {
 	return &temporal{
 		listed: map[uuid.UUID]bool{}, intervals: map[int64]app.Execution{}, runs: map[uuid.UUID]app.Execution{},
-		retries: map[uuid.UUID]*app.Retry{},
+		retries: map[uuid.UUID]*app.Retry{}, backfill: app.ExecutionRunning,
 	}
 }
 
@@ -489,7 +490,7 @@ func (f *temporal) DescribeRun(_ context.Context, r batch.Run) (app.Execution, *
 }
 
 func (f *temporal) DescribeBackfill(context.Context, batch.Backfill) (app.Execution, error) {
-	return app.ExecutionRunning, nil
+	return f.backfill, nil
 }
 
 func (f *temporal) StartBackfill(context.Context, batch.Export, batch.Backfill) error { return nil }
