@@ -126,7 +126,7 @@ bench-export: ## Measure exports beside DuckDB's own COPY of the same rows: CPU 
 	$(DEV) go run ./bench/export -dir $(CURDIR)/.cache/bench $(BENCH)
 
 .PHONY: bench-sources
-bench-sources: ## Measure the sources alone, to Parquet, and beside the raw answer of the server. BENCH_ROWS=10000000 for more rows.
+bench-sources: ## Measure the sources alone, to Parquet, and beside the raw answer of the server. BENCH_ROWS=10000000 for more rows, BENCH_APART=true for a processor of the server's own.
 	$(DEV) go test -run '^$$' -bench . -benchtime 1x -timeout $(DEV_TEST_TIMEOUT) -v ./bench/sources
 
 .PHONY: bench-api

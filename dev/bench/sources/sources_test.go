@@ -2,11 +2,14 @@ package sources_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +21,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"tranche/batch"
 	"tranche/destinations"
@@ -36,6 +40,12 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv("BENCH_APART") == "true" && !clickhousetest.Serving() {
+		if err := keepApart(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	code := columnar.Run(m)
 	rowwise.Stop()
 	os.Exit(code)
@@ -51,6 +61,54 @@ func rows(b *testing.B) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
 	require.NoError(b, err)
 	return n
+}
+
+// apart are the processors of the servers and those of the reader, when each gets its own, as if it were on a machine of
+// its own: with BENCH_APART=true the servers get the first.
+var apart *struct{ servers, reader unix.CPUSet }
+
+// keepApart divides the processors.
+func keepApart() error {
+	apart = new(struct{ servers, reader unix.CPUSet })
+	if err := unix.SchedGetaffinity(0, &apart.reader); err != nil {
+		return err
+	}
+	if apart.reader.Count() < 2 {
+		return errors.New("BENCH_APART needs two processors")
+	}
+	first := 0
+	for !apart.reader.IsSet(first) {
+		first++
+	}
+	apart.servers.Set(first)
+	apart.reader.Clear(first)
+	runtime.GOMAXPROCS(apart.reader.Count())
+	return nil
+}
+
+// started starts a server, on its processor.
+func started(b *testing.B, start func(testing.TB) string) string {
+	b.Helper()
+	if apart == nil {
+		return start(b)
+	}
+	keepTo(b, &apart.servers)
+	defer keepTo(b, &apart.reader)
+	return start(b)
+}
+
+// keepTo has this process, and those that it starts from now on, run on these processors alone.
+func keepTo(b *testing.B, processors *unix.CPUSet) {
+	b.Helper()
+	threads, err := os.ReadDir("/proc/self/task")
+	require.NoError(b, err)
+	for _, thread := range threads {
+		id, err := strconv.Atoi(thread.Name())
+		require.NoError(b, err)
+		if err := unix.SchedSetaffinity(id, processors); !errors.Is(err, unix.ESRCH) { // it ended
+			require.NoError(b, err)
+		}
+	}
 }
 
 // year is the interval in which all events arrived.
@@ -78,7 +136,7 @@ FROM (SELECT number, toDateTime64('2026-01-01 00:00:00', 6, 'UTC') + toIntervalM
 )
 
 func BenchmarkPostgreSQL(b *testing.B) {
-	n, address := rows(b), rowwise.Database(b)
+	n, address := rows(b), started(b, rowwise.Database)
 	c, err := pgx.Connect(b.Context(), address)
 	require.NoError(b, err)
 	defer c.Close(context.Background())
@@ -100,7 +158,7 @@ func BenchmarkPostgreSQL(b *testing.B) {
 }
 
 func BenchmarkClickHouse(b *testing.B) {
-	n, address := rows(b), columnar.Database(b)
+	n, address := rows(b), started(b, columnar.Database)
 	columnar.Execute(b, address, inClickHouse)
 	columnar.Execute(b, address, fmt.Sprintf(filled, n))
 	s, err := clickhouse.New(clickhouse.Options{DSN: address})
@@ -237,16 +295,17 @@ func open(b *testing.B, s sources.Source) array.RecordReader {
 	return r
 }
 
-// measure reports rows a second, and the CPU and the memory of this process: the servers are others.
+// measure reports rows a second, the CPU and the memory of this process, and the CPU of the servers that it started.
 func measure(b *testing.B, read func(b *testing.B) int64) {
 	b.Helper()
 	for b.Loop() {
 		_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // begins the most memory anew, where the kernel lets us
-		before, begun := used(b), time.Now()
+		before, servers, begun := used(b), usedBelow(b, os.Getpid()), time.Now()
 		n := read(b)
 		require.Equal(b, rows(b), n)
 		b.ReportMetric(float64(n)/time.Since(begun).Seconds(), "rows/s")
 		b.ReportMetric((used(b)-before).Seconds()*1e6/float64(n), "cpu-s/Mrow")
+		b.ReportMetric((usedBelow(b, os.Getpid())-servers).Seconds()*1e6/float64(n), "server-cpu-s/Mrow")
 		b.ReportMetric(float64(peak(b))/(1<<20), "peak-MiB")
 	}
 }
@@ -257,6 +316,32 @@ func used(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// usedBelow is the CPU time so far of the processes that one has started, and of those below them.
+func usedBelow(b *testing.B, pid int) (sum time.Duration) {
+	b.Helper()
+	const clock = time.Second / 100 // USER_HZ, which every Linux has
+	children, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	require.NoError(b, err)
+	for _, list := range children {
+		text, _ := os.ReadFile(list) // a thread may have ended
+		for _, child := range strings.Fields(string(text)) {
+			id, err := strconv.Atoi(child)
+			require.NoError(b, err)
+			stat, _ := os.ReadFile("/proc/" + child + "/stat") // as may a process, whose time is its parent's then
+			var ticks [4]int64                                 // its own, and of children that ended: in user mode, in the kernel
+			if _, after, ok := strings.Cut(string(stat), ") "); ok {
+				fields := strings.Fields(after)
+				for i := range ticks {
+					ticks[i], err = strconv.ParseInt(fields[11+i], 10, 64)
+					require.NoError(b, err)
+				}
+			}
+			sum += time.Duration(ticks[0]+ticks[1]+ticks[2]+ticks[3])*clock + usedBelow(b, id)
+		}
+	}
+	return sum
 }
 
 // peak is the most memory of this process.
