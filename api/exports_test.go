@@ -312,6 +312,42 @@ func TestPauseAndUnpause(t *testing.T) {
 	w.call(t, http.MethodPost, path+"/unpause", `{"backfill": 1}`).invalid("invalid_input", "Must be a valid boolean.", "backfill")
 }
 
+func TestAnExportStaysPausedWhenWhatWasMissedCannotBeBackfilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.export(t, `"paused": true`)
+	path := exports + "/" + id.String()
+	w.pass(3 * time.Hour)
+	end := start.Truncate(time.Hour).Add(2 * time.Hour)
+	w.delivers(t, id, batch.Interval{Start: end.Add(-10 * time.Minute), End: end}, 5) // by an older calendar
+	answer := w.call(t, http.MethodPost, path+"/unpause", `{"backfill": true}`)
+	require.Equal(t, http.StatusConflict, answer.Code, answer.Body.String())
+	require.Equal(t, "overlapping_deliveries", answer.text("code"))
+	require.Equal(t, true, w.call(t, http.MethodGet, path, "").json()["paused"], "or it would be missed for good")
+	require.Empty(t, w.call(t, http.MethodGet, path+"/backfills", "").ids())
+}
+
+func TestUnpausingLeavesTheRoomOfOthersAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	missed := exports + "/" + w.export(t, `"paused": true`).String()
+	w.pass(3 * time.Hour)
+	paused := exports + "/" + w.export(t, `"paused": true`).String()
+	w.pass(time.Minute)
+	made := w.call(t, http.MethodPost, missed+"/backfills", `{"start_at": "2026-05-06T07:00:00Z", "end_at": "2026-05-06T10:00:00Z"}`)
+	require.Equal(t, http.StatusCreated, made.Code, made.Body.String())
+	w.call(t, http.MethodPost, missed+"/unpause", `{"backfill": true}`).is(http.StatusOK, `{"paused": false}`)
+	require.Equal(t, []string{made.text("backfill_id")}, w.call(t, http.MethodGet, missed+"/backfills", "").ids(), "it is being backfilled already")
+
+	w.pass(time.Minute)
+	for i := range 4 {
+		body := fmt.Sprintf(`{"start_at": "2026-05-0%dT00:00:00Z", "end_at": "2026-05-05T12:00:00Z"}`, i+1)
+		require.Equal(t, http.StatusCreated, w.call(t, http.MethodPost, missed+"/backfills", body).Code)
+	}
+	w.call(t, http.MethodPost, paused+"/unpause", `{"backfill": true}`).is(http.StatusOK, `{"paused": false}`)
+	require.Empty(t, w.call(t, http.MethodGet, paused+"/backfills", "").ids(), "no interval has ended since")
+}
+
 func TestAnExportWhosePluginIsGoneShowsNoSettings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -52,6 +52,26 @@ func TestTheSameRequestIsServedOnce(t *testing.T) {
 	require.NotEqual(t, first.text("id"), w.callOnce(t, "one", exports, draft()).text("id"), "after a day the key is free")
 }
 
+func TestStepsOnceDoneAreNotRefusedWhenSentAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.export(t)
+	export := exports + "/" + id.String()
+	bounds := `{"start_at": "2026-05-01T00:00:00Z", "end_at": "2026-05-02T00:00:00Z"}`
+	backfill := backfillsOf(id) + "/" + w.call(t, http.MethodPost, backfillsOf(id), bounds).text("backfill_id")
+	other := backfillsOf(id) + "/" + w.call(t, http.MethodPost, backfillsOf(id), strings.Replace(bounds, "05-01", "04-01", 1)).text("backfill_id")
+	run := runsOf(id) + "/" + w.run(t, id, nil).ID.String()
+	for _, path := range []string{export + "/pause", export + "/unpause", backfill + "/pause", backfill + "/resume", backfill + "/cancel", run + "/cancel"} {
+		first := w.callOnce(t, path, path, "{}")
+		require.Equal(t, http.StatusOK, first.Code, first.Body.String())
+		again := w.callOnce(t, path, path, "{}")
+		again.is(http.StatusOK, first.Body.String())
+		require.Equal(t, "true", again.Header().Get("Idempotency-Replayed"), path)
+	}
+	w.callOnce(t, backfill+"/cancel", other+"/cancel", "{}").fails(http.StatusUnprocessableEntity, "invalid_request", "idempotency_key_reused",
+		"This idempotency key was used for another request.", "")
+}
+
 func TestARefusedRequestDoesNotUseUpItsKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

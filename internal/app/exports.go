@@ -131,13 +131,13 @@ func (s *Exports) Pause(ctx context.Context, teamID, userID int64, id uuid.UUID)
 	return e, named(err, id)
 }
 
-// Unpause resumes the schedule. With backfill, what was due while the export was paused is backfilled; when the team has
-// no room for another backfill, the export stays paused.
+// Unpause resumes the schedule. With backfill, what was due while the export was paused is backfilled; when that cannot be,
+// the export stays paused.
 func (s *Exports) Unpause(ctx context.Context, teamID, userID int64, id uuid.UUID, backfill bool) (batch.Export, error) {
 	if backfill {
 		before, err := s.Get(ctx, teamID, id)
 		if err == nil && before.Paused && before.LastPausedAt != nil {
-			err = s.Backfills.room(ctx, teamID)
+			err = s.Backfills.coverable(ctx, before, batch.Interval{Start: *before.LastPausedAt, End: s.Now()})
 		}
 		if err != nil {
 			return batch.Export{}, named(err, id)
