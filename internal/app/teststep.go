@@ -153,6 +153,9 @@ func sentence(fragment string) string {
 	if fragment == "" {
 		return ""
 	}
+	if strings.HasSuffix(fragment, "?") {
+		return strings.ToUpper(fragment[:1]) + fragment[1:]
+	}
 	return strings.ToUpper(fragment[:1]) + fragment[1:] + "."
 }
 
