@@ -13,6 +13,7 @@ import (
 
 	"tranche/api"
 	"tranche/batch"
+	"tranche/destinations"
 	"tranche/internal/app"
 )
 
@@ -121,6 +122,28 @@ func TestARequestThatIsCutOffMakesNothingTwice(t *testing.T) {
 	}
 	require.Len(t, w.call(t, http.MethodGet, exports, "").ids(), 2)
 	require.Len(t, w.call(t, http.MethodGet, backfillsOf(id), "").ids(), 3)
+}
+
+func TestWhatWasMadeIsFoundWhateverItsHostIsMeanwhile(t *testing.T) {
+	t.Parallel()
+	answers, down := &cutOff{}, false
+	w := newWorld(t, func(s *api.Server) {
+		answers.AnswerStore, s.Answers = s.Answers, answers
+		s.Exports.Plugins = destinations.NewRegistry(destinations.Define(destinations.Definition[vaultConfig]{
+			Type: "Vault", Validate: func(vaultConfig) error {
+				if down {
+					return destinations.ConfigErrorf("Could not reach this host.")
+				}
+				return nil
+			},
+		}))
+	})
+	first := w.callOnce(t, "one", exports, draft())
+	require.Equal(t, http.StatusCreated, first.Code, first.Body.String())
+	w.pass(61 * time.Second)
+	answers.after, down = 1, true
+	w.callOnce(t, "one", exports, draft()).is(http.StatusCreated, first.Body.String())
+	require.Len(t, w.call(t, http.MethodGet, exports, "").ids(), 1)
 }
 
 // lost is a database that stores exports and then does not answer.

@@ -88,17 +88,18 @@ type DestinationDraft struct {
 // Create validates the draft, stores the export and puts its schedule. When Temporal does not answer, the export exists
 // all the same and the reconciler puts its schedule. An export that has the draft's id already is returned as it is.
 func (s *Exports) Create(ctx context.Context, teamID, userID int64, d Draft) (batch.Export, error) {
+	id := d.ID
+	if id == uuid.Nil {
+		id = newID()
+	} else if made, err := s.Store.Export(ctx, teamID, id); !errors.Is(err, batch.ErrNotFound) {
+		return made, err // whatever its destination's host is now
+	}
 	e, err := s.exportOf(d)
 	if err != nil {
 		return batch.Export{}, err
 	}
-	if e.ID = d.ID; e.ID == uuid.Nil {
-		e.ID = newID()
-	} else if made, err := s.Store.Export(ctx, teamID, e.ID); !errors.Is(err, batch.ErrNotFound) {
-		return made, err
-	}
 	now := s.Now().UTC().Truncate(time.Microsecond)
-	e.TeamID, e.LastModifiedBy = teamID, userID
+	e.ID, e.TeamID, e.LastModifiedBy = id, teamID, userID
 	e.CreatedAt, e.LastUpdatedAt, e.Revision = now, now, 1
 	if err := s.Store.CreateExport(ctx, e); err != nil {
 		return batch.Export{}, err
