@@ -273,41 +273,17 @@ func (s *Backfills) retry(ctx context.Context, r batch.Run, id uuid.UUID) (batch
 	return s.start(ctx, e, b)
 }
 
-// coverable refuses what cover could not backfill.
-func (s *Backfills) coverable(ctx context.Context, e batch.Export, missed batch.Interval) error {
-	b, err := s.due(ctx, e, missed)
-	if err != nil || b == nil {
-		return err
-	}
-	if err := s.checkDelivered(ctx, e, *b); err != nil {
-		return err
-	}
-	return s.room(ctx, e.TeamID)
-}
-
-// cover backfills what was due in missed, unless somebody is at it already.
-func (s *Backfills) cover(ctx context.Context, e batch.Export, missed batch.Interval) error {
-	b, err := s.due(ctx, e, missed)
-	if err != nil || b == nil {
-		return err
-	}
-	if _, err := s.start(ctx, e, *b); !errors.Is(err, batch.ErrDuplicateBackfill) {
-		return err
-	}
-	return nil
-}
-
-// due is the backfill of what was due in missed: of the intervals that ended in it; nil = none did. Intervals at its start
-// that were delivered in part, with another length, are left out.
-func (s *Backfills) due(ctx context.Context, e batch.Export, missed batch.Interval) (*batch.Backfill, error) {
+// cover backfills what was due in missed, unless somebody is at it already: the intervals that ended in it. Those at its
+// start that were delivered in part, with another length, are left out. It returns the end of the last one.
+func (s *Backfills) cover(ctx context.Context, e batch.Export, missed batch.Interval) (until time.Time, err error) {
 	calendar, err := e.Calendar()
 	if err != nil {
-		return nil, err
+		return until, err
 	}
 	start, end := calendar.Floor(missed.Start), calendar.Floor(missed.End)
 	bounds, err := s.Store.DeliveredWithin(ctx, e.ID, batch.Interval{Start: start, End: end})
 	if err != nil {
-		return nil, err
+		return until, err
 	}
 	delivered := batch.NewDelivered(bounds)
 	for start.Before(end) {
@@ -317,9 +293,13 @@ func (s *Backfills) due(ctx context.Context, e batch.Export, missed batch.Interv
 		start = calendar.Next(start)
 	}
 	if !start.Before(end) {
-		return nil, nil
+		return end, nil
 	}
-	return &batch.Backfill{StartAt: &start, EndAt: &end, Order: batch.OldestFirst, Concurrency: s.Concurrency}, nil
+	_, err = s.start(ctx, e, batch.Backfill{StartAt: &start, EndAt: &end, Order: batch.OldestFirst, Concurrency: s.Concurrency})
+	if errors.Is(err, batch.ErrDuplicateBackfill) {
+		err = nil
+	}
+	return end, err
 }
 
 // Cancel cancels a backfill and its open runs. Runs that are committing complete.

@@ -132,32 +132,32 @@ func (s *Exports) Pause(ctx context.Context, teamID, userID int64, id uuid.UUID)
 	return e, named(err, id)
 }
 
-// Unpause resumes the schedule. With backfill, what was due while the export was paused is backfilled; when that cannot be,
-// the export stays paused.
+// Unpause resumes the schedule. With backfill, what was due while the export was paused is backfilled. That comes first: when
+// it cannot be, or when the process dies, the export is still paused, and whoever asks again loses nothing.
 func (s *Exports) Unpause(ctx context.Context, teamID, userID int64, id uuid.UUID, backfill bool) (batch.Export, error) {
+	var covered time.Time
 	if backfill {
 		before, err := s.Get(ctx, teamID, id)
 		if err == nil && before.Paused && before.LastPausedAt != nil {
-			err = s.Backfills.coverable(ctx, before, batch.Interval{Start: *before.LastPausedAt, End: s.Now()})
+			covered, err = s.Backfills.cover(ctx, before, batch.Interval{Start: *before.LastPausedAt, End: s.Now()})
 		}
 		if err != nil {
 			return batch.Export{}, named(err, id)
 		}
 	}
-	var pausedAt *time.Time
 	e, err := s.change(ctx, teamID, id, func(e *batch.Export) error {
 		if !e.Paused {
 			return batch.ErrUnchanged
 		}
-		pausedAt = e.LastPausedAt
 		setPaused(e, false, s.Now())
 		e.LastModifiedBy = userID
 		return nil
 	})
-	if err != nil || !backfill || pausedAt == nil {
+	if err != nil || covered.IsZero() {
 		return e, named(err, id)
 	}
-	return e, s.Backfills.cover(ctx, e, batch.Interval{Start: *pausedAt, End: e.LastUpdatedAt})
+	_, err = s.Backfills.cover(ctx, e, batch.Interval{Start: covered, End: e.LastUpdatedAt}) // what became due since then
+	return e, err
 }
 
 // Delete hides the export, stops its schedule and cancels its backfills and runs. Its runs stay in the database.
