@@ -190,11 +190,23 @@ type previewBody struct {
 	Bytes           *int64   `json:"estimated_bytes" description:"By the size of earlier deliveries; null = there are none."`
 }
 
+// backfilled returns the id of the export to backfill. That there is none is told whatever the body says.
+func (s *Server) backfilled(c *gin.Context, who caller) (uuid.UUID, error) {
+	id, err := pathID(c, "id")
+	if err == nil {
+		_, err = s.Exports.Get(c.Request.Context(), who.teamID, id)
+	}
+	if err != nil && refusalOf(err).status == http.StatusNotFound {
+		return id, notFound("BatchExport not found.")
+	}
+	return id, err
+}
+
 // createBackfill starts a backfill, or tells what it would do.
 func (s *Server) createBackfill(c *gin.Context, who caller) (int, any, error) {
-	exportID, err := pathID(c, "id")
+	exportID, err := s.backfilled(c, who)
 	if err != nil {
-		return 0, nil, notFound("BatchExport not found.")
+		return 0, nil, err
 	}
 	f, err := decode(c)
 	if err != nil {
@@ -243,9 +255,9 @@ func steerBackfill(
 
 // createBackfillOld starts a backfill as older clients know it: with bounds, and nothing else.
 func (s *Server) createBackfillOld(c *gin.Context, who caller) (int, any, error) {
-	exportID, err := pathID(c, "id")
+	exportID, err := s.backfilled(c, who)
 	if err != nil {
-		return 0, nil, notFound("BatchExport not found.")
+		return 0, nil, err
 	}
 	f, err := decode(c)
 	if err != nil {

@@ -122,7 +122,9 @@ func TestBackfillsOfUnknownExports(t *testing.T) {
 	body := `{"start_at": "2026-05-01T00:00:00Z", "end_at": "2026-05-01T05:00:00Z"}`
 	none := `{"next": null, "previous": null, "results": []}`
 	for _, path := range []string{backfillsOf(uuid.New()), strings.Replace(backfillsOf(id), "/1/", "/2/", 1)} {
-		w.call(t, http.MethodPost, path, body).fails(http.StatusNotFound, "invalid_request", "not_found", "BatchExport not found.", "")
+		for _, body := range []string{body, `{"start_at": 5}`, `{`} { // whatever it says
+			w.call(t, http.MethodPost, path, body).fails(http.StatusNotFound, "invalid_request", "not_found", "BatchExport not found.", "")
+		}
 		w.call(t, http.MethodGet, path, "").is(http.StatusOK, none)
 	}
 	w.call(t, http.MethodPost, exports+"/x/backfills", body).fails(http.StatusNotFound, "invalid_request", "not_found", "BatchExport not found.", "")

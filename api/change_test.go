@@ -166,6 +166,35 @@ func TestAChangeOfNothingMakesNoRevision(t *testing.T) {
 	require.NotEqual(t, first, w.call(t, http.MethodPatch, path, `{"destination": {"config": {"secret": "0ther"}}}`).Header().Get("ETag"))
 }
 
+func TestWhatIsReadCanBeSentBackAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	for name, fields := range map[string]string{
+		"an hour":               `"start_at": "2026-01-01T00:00:00Z", "paused": true`,
+		"a day":                 `"interval": "day", "timezone": "Europe/Berlin"`,
+		"a week":                `"interval": "week", "offset_day": 3`,
+		"filters":               `"filters": [{"type": "event", "key": "k", "operator": "gt", "value": 1.0}]`,
+		"columns of its own":    `"hogql_query": "SELECT event FROM events"`,
+		"a query":               `"model": "hogql", "hogql_query": "SELECT event, uuid FROM events", "primary_key": ["uuid"], "hogql_modifiers": {"a": {"b": 1e2}}`,
+		"modifiers that are {}": `"model": "hogql", "hogql_query": "SELECT event FROM events", "hogql_modifiers": {}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			made := w.call(t, http.MethodPost, exports, draft(fields))
+			require.Equal(t, http.StatusCreated, made.Code, made.Body.String())
+			path, tag := exports+"/"+made.text("id"), made.Header().Get("ETag")
+			read := w.call(t, http.MethodGet, path, "").is(http.StatusOK, made.Body.String())
+			w.pass(time.Minute)
+			for _, method := range []string{http.MethodPatch, http.MethodPut} {
+				for _, body := range []string{read.Body.String(), draft(fields)} {
+					same := w.call(t, method, path, body).is(http.StatusOK, read.Body.String())
+					require.Equal(t, tag, same.Header().Get("ETag"), "%s %s", method, body)
+				}
+			}
+		})
+	}
+}
+
 func TestIfMatch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

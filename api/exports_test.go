@@ -281,37 +281,6 @@ func TestDeleteHidesTheExportAndEndsItsWork(t *testing.T) {
 	require.Equal(t, "Cancelled", w.call(t, http.MethodGet, exports+"/"+id.String()+"/backfills/"+backfill, "").text("status"))
 }
 
-func TestPauseAndUnpause(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	id := w.export(t)
-	path := exports + "/" + id.String()
-	w.temporal.take()
-
-	w.pass(time.Minute)
-	w.call(t, http.MethodPost, path+"/pause", "ignored").is(http.StatusOK, `{"paused": true}`)
-	require.Equal(t, []string{"put " + id.String()}, w.temporal.take())
-	paused := w.call(t, http.MethodGet, path, "").json()
-	require.Equal(t, true, paused["paused"])
-	require.Equal(t, "2026-05-06T07:09:09.123456Z", paused["last_paused_at"])
-
-	w.pass(3 * time.Hour)
-	w.call(t, http.MethodPost, path+"/pause", "").is(http.StatusOK, `{"paused": true}`)
-	require.Empty(t, w.temporal.take())
-	require.Equal(t, paused, w.call(t, http.MethodGet, path, "").json(), "pausing again changes nothing")
-
-	w.call(t, http.MethodPost, path+"/unpause", `{"backfill": true}`).is(http.StatusOK, `{"paused": false}`)
-	require.Len(t, w.temporal.take(), 2)
-	backfills := w.call(t, http.MethodGet, path+"/backfills", "").json()["results"].([]any)
-	require.Len(t, backfills, 1)
-	require.Equal(t, "2026-05-06T07:00:00Z", backfills[0].(map[string]any)["start_at"])
-	require.Equal(t, "2026-05-06T10:00:00Z", backfills[0].(map[string]any)["end_at"])
-
-	w.call(t, http.MethodPost, path+"/unpause", "").is(http.StatusOK, `{"paused": false}`)
-	require.Empty(t, w.temporal.take())
-	w.call(t, http.MethodPost, path+"/unpause", `{"backfill": 1}`).invalid("invalid_input", "Must be a valid boolean.", "backfill")
-}
-
 func TestAnExportWhosePluginIsGoneShowsNoSettings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -121,7 +121,7 @@ func (s *Server) claimOf(c *gin.Context, who caller) (*batch.Claim, error) {
 	now := s.Now()
 	return &batch.Claim{
 		Key:     hashOf(strconv.FormatInt(who.teamID, 10), strconv.FormatInt(who.userID, 10), key),
-		Request: hashOf(c.Request.Method, c.FullPath(), c.Param("id"), c.Param("run_id"), string(body)),
+		Request: hashOf(c.Request.Method, c.FullPath(), c.Param("id"), c.Param("run_id")+c.Param("backfill_id"), string(body)),
 		Until:   now.Add(answersFor), AbandonedAt: now.Add(abandonedAfter), Makes: uuid.Must(uuid.NewV7()),
 	}, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"tranche/api"
 	"tranche/batch"
+	"tranche/destinations"
 	"tranche/internal/app"
 )
 
@@ -50,6 +51,26 @@ func TestTheSameRequestIsServedOnce(t *testing.T) {
 
 	w.pass(25 * time.Hour)
 	require.NotEqual(t, first.text("id"), w.callOnce(t, "one", exports, draft()).text("id"), "after a day the key is free")
+}
+
+func TestStepsOnceDoneAreNotRefusedWhenSentAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.export(t)
+	export := exports + "/" + id.String()
+	bounds := `{"start_at": "2026-05-01T00:00:00Z", "end_at": "2026-05-02T00:00:00Z"}`
+	backfill := backfillsOf(id) + "/" + w.call(t, http.MethodPost, backfillsOf(id), bounds).text("backfill_id")
+	other := backfillsOf(id) + "/" + w.call(t, http.MethodPost, backfillsOf(id), strings.Replace(bounds, "05-01", "04-01", 1)).text("backfill_id")
+	run := runsOf(id) + "/" + w.run(t, id, nil).ID.String()
+	for _, path := range []string{export + "/pause", export + "/unpause", backfill + "/pause", backfill + "/resume", backfill + "/cancel", run + "/cancel"} {
+		first := w.callOnce(t, path, path, "{}")
+		require.Equal(t, http.StatusOK, first.Code, first.Body.String())
+		again := w.callOnce(t, path, path, "{}")
+		again.is(http.StatusOK, first.Body.String())
+		require.Equal(t, "true", again.Header().Get("Idempotency-Replayed"), path)
+	}
+	w.callOnce(t, backfill+"/cancel", other+"/cancel", "{}").fails(http.StatusUnprocessableEntity, "invalid_request", "idempotency_key_reused",
+		"This idempotency key was used for another request.", "")
 }
 
 func TestARefusedRequestDoesNotUseUpItsKey(t *testing.T) {
@@ -101,6 +122,28 @@ func TestARequestThatIsCutOffMakesNothingTwice(t *testing.T) {
 	}
 	require.Len(t, w.call(t, http.MethodGet, exports, "").ids(), 2)
 	require.Len(t, w.call(t, http.MethodGet, backfillsOf(id), "").ids(), 3)
+}
+
+func TestWhatWasMadeIsFoundWhateverItsHostIsMeanwhile(t *testing.T) {
+	t.Parallel()
+	answers, down := &cutOff{}, false
+	w := newWorld(t, func(s *api.Server) {
+		answers.AnswerStore, s.Answers = s.Answers, answers
+		s.Exports.Plugins = destinations.NewRegistry(destinations.Define(destinations.Definition[vaultConfig]{
+			Type: "Vault", Validate: func(vaultConfig) error {
+				if down {
+					return destinations.ConfigErrorf("Could not reach this host.")
+				}
+				return nil
+			},
+		}))
+	})
+	first := w.callOnce(t, "one", exports, draft())
+	require.Equal(t, http.StatusCreated, first.Code, first.Body.String())
+	w.pass(61 * time.Second)
+	answers.after, down = 1, true
+	w.callOnce(t, "one", exports, draft()).is(http.StatusCreated, first.Body.String())
+	require.Len(t, w.call(t, http.MethodGet, exports, "").ids(), 1)
 }
 
 // lost is a database that stores exports and then does not answer.

@@ -238,12 +238,12 @@ func (s *Server) exportRoutes() []route {
 		{http.MethodDelete, exportPath, auth.ScopeWrite, s.deleteExport, operation{
 			id: "batch_exports_delete", summary: "Delete a batch export and cancel what it does", status: http.StatusNoContent, tagged: true,
 		}},
-		{http.MethodPost, exportPath + "/pause", auth.ScopeWrite, s.pauseExport, operation{
-			id: "batch_exports_pause", summary: "Stop the schedule; runs under way go on", status: http.StatusOK, answer: reflect.TypeFor[pausedBody](),
+		{http.MethodPost, exportPath + "/pause", auth.ScopeWrite, s.once(s.pauseExport), operation{
+			id: "batch_exports_pause", summary: "Stop the schedule; runs under way go on", status: http.StatusOK, answer: reflect.TypeFor[pausedBody](), once: true,
 		}},
-		{http.MethodPost, exportPath + "/unpause", auth.ScopeWrite, s.unpauseExport, operation{
+		{http.MethodPost, exportPath + "/unpause", auth.ScopeWrite, s.once(s.unpauseExport), operation{
 			id: "batch_exports_unpause", summary: "Resume the schedule, and backfill what was missed when asked to", status: http.StatusOK,
-			answer: reflect.TypeFor[pausedBody](), body: func(f *form) { unpauseOf(f) }, example: exampleUnpause, errors: []int{http.StatusConflict},
+			answer: reflect.TypeFor[pausedBody](), body: func(f *form) { unpauseOf(f) }, once: true, example: exampleUnpause,
 		}},
 		{http.MethodGet, exportPath + "/logs", auth.ScopeRead, s.listExportLogs, operation{
 			id: "batch_exports_logs", summary: "List what happened, newest first", status: http.StatusOK,
@@ -275,8 +275,8 @@ func (s *Server) runRoutes() []route {
 		{http.MethodPost, run + "/retry", auth.ScopeWrite, s.once(s.retryRun), operation{
 			id: "runs_retry", summary: "Deliver the interval of a run again", status: http.StatusCreated, answer: backfillID, once: true, links: linksOfBackfill,
 		}},
-		{http.MethodPost, run + "/cancel", auth.ScopeWrite, s.cancelRun, operation{
-			id: "runs_cancel", summary: "Cancel a run", status: http.StatusOK, answer: cancelled,
+		{http.MethodPost, run + "/cancel", auth.ScopeWrite, s.once(s.cancelRun), operation{
+			id: "runs_cancel", summary: "Cancel a run", status: http.StatusOK, answer: cancelled, once: true,
 		}},
 		{http.MethodGet, backfills, auth.ScopeRead, s.listBackfills, operation{
 			id: "backfills_list", summary: "List backfills", status: http.StatusOK, answer: reflect.TypeFor[cursorPage[backfillBody]](),
@@ -294,14 +294,14 @@ func (s *Server) runRoutes() []route {
 		{http.MethodGet, backfill, auth.ScopeRead, s.getBackfill, operation{
 			id: "backfills_get", summary: "Read a backfill and how far it is", status: http.StatusOK, answer: reflect.TypeFor[backfillBody](),
 		}},
-		{http.MethodPost, backfill + "/pause", auth.ScopeWrite, s.pauseBackfill, operation{
-			id: "backfills_pause", summary: "Let the runs of a backfill that are under way go on, and start no more", status: http.StatusOK, answer: paused,
+		{http.MethodPost, backfill + "/pause", auth.ScopeWrite, s.once(s.pauseBackfill), operation{
+			id: "backfills_pause", summary: "Let the runs of a backfill that are under way go on, and start no more", status: http.StatusOK, answer: paused, once: true,
 		}},
-		{http.MethodPost, backfill + "/resume", auth.ScopeWrite, s.resumeBackfill, operation{
-			id: "backfills_resume", summary: "Go on with a backfill that is paused", status: http.StatusOK, answer: paused,
+		{http.MethodPost, backfill + "/resume", auth.ScopeWrite, s.once(s.resumeBackfill), operation{
+			id: "backfills_resume", summary: "Go on with a backfill that is paused", status: http.StatusOK, answer: paused, once: true,
 		}},
-		{http.MethodPost, backfill + "/cancel", auth.ScopeWrite, s.cancelBackfill, operation{
-			id: "backfills_cancel", summary: "Cancel a backfill and its runs", status: http.StatusOK, answer: cancelled,
+		{http.MethodPost, backfill + "/cancel", auth.ScopeWrite, s.once(s.cancelBackfill), operation{
+			id: "backfills_cancel", summary: "Cancel a backfill and its runs", status: http.StatusOK, answer: cancelled, once: true,
 		}},
 	}
 }

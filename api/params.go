@@ -118,6 +118,9 @@ func (p *params) instant(name string) *time.Time {
 	if !ok {
 		t, ok = parseTime(text, p.zone)
 	}
+	if at := strings.LastIndexByte(text, ' '); !ok && at > 0 { // a plus sign that the client did not escape
+		t, ok = parseTime(text[:at]+"+"+text[at+1:], p.zone)
+	}
 	if !ok {
 		p.fail(name, codeInvalid, "'%s' is not a valid datetime: give ISO 8601, or a time before now like -7d or -3h.", clip(text))
 		return nil

@@ -96,7 +96,7 @@ func (s *Server) Handler() http.Handler {
 			engine.Handle(r.method, prefix+r.path, s.adapt(r))
 		}
 	}
-	return trimSlash(engine)
+	return headAsGet(trimSlash(engine))
 }
 
 // adapt turns a route's handler into Gin's.
@@ -134,6 +134,18 @@ func trimSlash(next http.Handler) http.Handler {
 			trimmed.URL.Path = strings.TrimSuffix(path, "/")
 			trimmed.URL.RawPath = ""
 			r = &trimmed
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// headAsGet answers HEAD as GET, of which the HTTP server sends no body: monitors and proxies ask so.
+func headAsGet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			get := *r
+			get.Method = http.MethodGet
+			r = &get
 		}
 		next.ServeHTTP(w, r)
 	})

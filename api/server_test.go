@@ -247,6 +247,25 @@ func TestMetrics(t *testing.T) {
 	require.NotContains(t, answer.Body.String(), id.String())
 }
 
+func TestHeadIsGetWithoutABody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server := httptest.NewServer(w.handler)
+	t.Cleanup(server.Close)
+	for path, status := range map[string]int{
+		"/healthz": http.StatusOK, exports: http.StatusOK, exports + "/" + w.export(t).String(): http.StatusOK,
+		exports + "/" + uuid.NewString(): http.StatusNotFound, exports + "/run_test_step_new/x": http.StatusNotFound,
+	} {
+		r := w.request(t, http.MethodHead, server.URL+path, "")
+		r.RequestURI = "" // that of a server
+		response, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, status, response.StatusCode, path)
+		require.Positive(t, response.ContentLength, path)
+	}
+}
+
 func TestAServerNeedsACursorKey(t *testing.T) {
 	t.Parallel()
 	require.Panics(t, func() { (&api.Server{CursorKey: []byte("short")}).Handler() })

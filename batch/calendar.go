@@ -3,6 +3,7 @@ package batch
 import (
 	"fmt"
 	"iter"
+	"path"
 	"strings"
 	"time"
 	_ "time/tzdata" // zones for machines that have none
@@ -58,11 +59,14 @@ func LoadLocation(name string) (*time.Location, error) {
 	return location, nil
 }
 
-// dependsOnMachine says whether name is the machine's own zone, or a file that only some machines keep beside the
-// zones. Those below right/ count leap seconds, which would move every boundary.
+// dependsOnMachine says whether name is the machine's own zone, a path to one that only a file system takes, or a file that
+// only some machines keep beside the zones. Those below right/ count leap seconds, which would move every boundary.
 func dependsOnMachine(name string) bool {
 	switch name {
 	case "", "Local", "localtime", "posixrules":
+		return true
+	}
+	if path.Clean(name) != name {
 		return true
 	}
 	return strings.HasPrefix(name, "right/") || strings.HasPrefix(name, "posix/")

@@ -178,6 +178,8 @@ func TestNewCalendarRefuses(t *testing.T) {
 		"no zone":                             {batch.Daily, "", nil, nil, `"" is not a time zone`},
 		"the machine's zone":                  {batch.Daily, "Local", nil, nil, `"Local" is not a time zone`},
 		"the machine's zone by its file":      {batch.Daily, "localtime", nil, nil, `"localtime" is not a time zone`},
+		"a path to a zone":                    {batch.Daily, "./Europe/Berlin", nil, nil, `"./Europe/Berlin" is not a time zone`},
+		"a path with too many slashes":        {batch.Daily, "Europe//Berlin", nil, nil, `"Europe//Berlin" is not a time zone`},
 		"the machine's default rules":         {batch.Daily, "posixrules", nil, nil, `"posixrules" is not a time zone`},
 		"a zone that counts leap seconds":     {batch.Daily, "right/Europe/Berlin", nil, nil, `"right/Europe/Berlin" is not a time zone`},
 		"a zone by the name of its folder":    {batch.Daily, "posix/Europe/Berlin", nil, nil, `"posix/Europe/Berlin" is not a time zone`},

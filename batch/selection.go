@@ -7,8 +7,8 @@ type Selection struct {
 	Filters []map[string]any `json:"filters,omitempty"`
 	// Query is a SELECT of the customer's; empty = the model's own columns.
 	Query string `json:"query,omitempty"`
-	// Modifiers go with the query. Nothing here depends on them; clients get them back.
-	Modifiers map[string]any `json:"modifiers,omitempty"`
+	// Modifiers go with the query. Nothing here depends on them; clients get them back, also when they are empty.
+	Modifiers map[string]any `json:"modifiers,omitzero"`
 	// PrimaryKey are the columns of the query that tell rows apart, VersionKey those that say which of two is newer.
 	PrimaryKey []string `json:"primary_key,omitempty"`
 	VersionKey []string `json:"version_key,omitempty"`

@@ -105,6 +105,9 @@ func (s *Backfills) Create(
 	if made, err := s.made(ctx, e, id); !errors.Is(err, batch.ErrNotFound) {
 		return made, err
 	}
+	if err := s.checkStart(e, d); err != nil {
+		return batch.Backfill{}, err
+	}
 	if err := s.room(ctx, teamID); err != nil {
 		return batch.Backfill{}, err
 	}
@@ -116,11 +119,8 @@ func (s *Backfills) Create(
 	return s.start(ctx, e, b)
 }
 
-// backfillOf validates the draft. The first problem is returned.
+// backfillOf validates the draft, but for what checkStart looks at. The first problem is returned.
 func (s *Backfills) backfillOf(e batch.Export, d BackfillDraft) (batch.Backfill, error) {
-	if err := s.checkStart(e, d); err != nil {
-		return batch.Backfill{}, err
-	}
 	from, to, err := s.bounds(e, d.Start, d.End)
 	if err != nil {
 		return batch.Backfill{}, err
@@ -212,30 +212,17 @@ func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill)
 	}
 	b.ExportID, b.TeamID, b.Order = e.ID, e.TeamID, cmp.Or(b.Order, batch.OldestFirst)
 	b.Status, b.CreatedAt, b.LastUpdatedAt = batch.BackfillStarting, now, now
-	outlook, err := s.look(ctx, e, b, time.Time{})
-	if err != nil {
+	if err := s.checkDelivered(ctx, e, b); err != nil {
 		return batch.Backfill{}, err
 	}
-	if err := refusal(outlook.Check(b.Replace)); err != nil {
-		return batch.Backfill{}, err
-	}
-	if !b.Replace {
-		other, err := s.Store.DeliveredOtherwise(ctx, e.ID, outlook.Range, b.By)
-		if err == nil && other != nil {
-			err = refusal(batch.MixedSelections(*other, b.By))
-		}
-		if err != nil {
-			return batch.Backfill{}, err
-		}
-	}
-	err = s.Store.CreateBackfill(ctx, b, s.Limit)
+	err := s.Store.CreateBackfill(ctx, b, s.Limit)
 	switch {
 	case errors.Is(err, batch.ErrTooManyBackfills):
 		return batch.Backfill{}, s.tooMany()
 	case errors.Is(err, batch.ErrDuplicateBackfill):
 		return batch.Backfill{}, &Problem{
 			Kind: Conflict, Code: codeDuplicateBackfill,
-			Detail: "A backfill of exactly this range is running already.",
+			Detail: "A backfill of exactly this range is running already.", Err: err,
 		}
 	case err != nil:
 		return batch.Backfill{}, err
@@ -245,6 +232,22 @@ func (s *Backfills) start(ctx context.Context, e batch.Export, b batch.Backfill)
 			zap.Stringer("backfill_id", b.ID), zap.Error(err))
 	}
 	return b, nil
+}
+
+// checkDelivered refuses a backfill that would deliver rows twice that are delivered already.
+func (s *Backfills) checkDelivered(ctx context.Context, e batch.Export, b batch.Backfill) error {
+	outlook, err := s.look(ctx, e, b, time.Time{})
+	if err != nil {
+		return err
+	}
+	if err := refusal(outlook.Check(b.Replace)); err != nil || b.Replace {
+		return err
+	}
+	other, err := s.Store.DeliveredOtherwise(ctx, e.ID, outlook.Range, b.By)
+	if err == nil && other != nil {
+		err = refusal(batch.MixedSelections(*other, b.By))
+	}
+	return err
 }
 
 // retry starts a backfill of exactly the run's interval. The id is as for Create.
@@ -270,17 +273,17 @@ func (s *Backfills) retry(ctx context.Context, r batch.Run, id uuid.UUID) (batch
 	return s.start(ctx, e, b)
 }
 
-// cover backfills what was due in missed: the intervals that ended in it. Intervals at its start that were delivered in
-// part, with another length, are left out.
-func (s *Backfills) cover(ctx context.Context, e batch.Export, missed batch.Interval) error {
+// cover backfills what was due in missed, unless somebody is at it already: the intervals that ended in it. Those at its
+// start that were delivered in part, with another length, are left out. It returns the end of the last one.
+func (s *Backfills) cover(ctx context.Context, e batch.Export, missed batch.Interval) (until time.Time, err error) {
 	calendar, err := e.Calendar()
 	if err != nil {
-		return err
+		return until, err
 	}
 	start, end := calendar.Floor(missed.Start), calendar.Floor(missed.End)
 	bounds, err := s.Store.DeliveredWithin(ctx, e.ID, batch.Interval{Start: start, End: end})
 	if err != nil {
-		return err
+		return until, err
 	}
 	delivered := batch.NewDelivered(bounds)
 	for start.Before(end) {
@@ -290,10 +293,13 @@ func (s *Backfills) cover(ctx context.Context, e batch.Export, missed batch.Inte
 		start = calendar.Next(start)
 	}
 	if !start.Before(end) {
-		return nil
+		return end, nil
 	}
 	_, err = s.start(ctx, e, batch.Backfill{StartAt: &start, EndAt: &end, Order: batch.OldestFirst, Concurrency: s.Concurrency})
-	return err
+	if errors.Is(err, batch.ErrDuplicateBackfill) {
+		err = nil
+	}
+	return end, err
 }
 
 // Cancel cancels a backfill and its open runs. Runs that are committing complete.

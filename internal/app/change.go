@@ -109,17 +109,32 @@ func (s *Exports) Update(
 // unchanged says whether a change leaves an export as it is, so that whoever sends what is there already, secrets too,
 // learns it from the ETag, and makes no revision.
 func unchanged(before, after batch.Export) bool {
-	// Stored settings are what JSON made of them, new ones have the types of their plugin: both are the same JSON.
-	old, err := json.Marshal(before.Destination.Config)
+	before, after = spelledOut(before), spelledOut(after)
+	// What was stored is what JSON made of it, and what is sent has other types of the same JSON.
+	old, err := json.Marshal([]any{before.Destination.Config, before.Selection})
 	if err != nil {
 		return false
 	}
-	settings, err := json.Marshal(after.Destination.Config)
-	if err != nil || !bytes.Equal(old, settings) {
+	sent, err := json.Marshal([]any{after.Destination.Config, after.Selection})
+	if err != nil || !bytes.Equal(old, sent) {
 		return false
 	}
-	before.LastModifiedBy, before.Destination.Config, after.Destination.Config = after.LastModifiedBy, nil, nil
+	before.LastModifiedBy, before.Destination.Config, before.Selection = after.LastModifiedBy, after.Destination.Config, after.Selection
 	return reflect.DeepEqual(before, after)
+}
+
+// spelledOut is an export that says what it leaves to defaults: clients see it so, and may send it back so.
+func spelledOut(e batch.Export) batch.Export {
+	if e.Frequency == batch.Weekly && e.OffsetDay == nil {
+		e.OffsetDay = new(int)
+	}
+	if e.Frequency.InLocalTime() && e.OffsetHour == nil {
+		e.OffsetHour = new(int)
+	}
+	if e.Selection.Mode == "" {
+		e.Selection.Mode = batch.IncrementalAppend
+	}
+	return e
 }
 
 // apply changes e. The first problem is returned, in the order of exportOf.

@@ -88,17 +88,18 @@ type DestinationDraft struct {
 // Create validates the draft, stores the export and puts its schedule. When Temporal does not answer, the export exists
 // all the same and the reconciler puts its schedule. An export that has the draft's id already is returned as it is.
 func (s *Exports) Create(ctx context.Context, teamID, userID int64, d Draft) (batch.Export, error) {
+	id := d.ID
+	if id == uuid.Nil {
+		id = newID()
+	} else if made, err := s.Store.Export(ctx, teamID, id); !errors.Is(err, batch.ErrNotFound) {
+		return made, err // whatever its destination's host is now
+	}
 	e, err := s.exportOf(d)
 	if err != nil {
 		return batch.Export{}, err
 	}
-	if e.ID = d.ID; e.ID == uuid.Nil {
-		e.ID = newID()
-	} else if made, err := s.Store.Export(ctx, teamID, e.ID); !errors.Is(err, batch.ErrNotFound) {
-		return made, err
-	}
 	now := s.Now().UTC().Truncate(time.Microsecond)
-	e.TeamID, e.LastModifiedBy = teamID, userID
+	e.ID, e.TeamID, e.LastModifiedBy = id, teamID, userID
 	e.CreatedAt, e.LastUpdatedAt, e.Revision = now, now, 1
 	if err := s.Store.CreateExport(ctx, e); err != nil {
 		return batch.Export{}, err
@@ -131,32 +132,32 @@ func (s *Exports) Pause(ctx context.Context, teamID, userID int64, id uuid.UUID)
 	return e, named(err, id)
 }
 
-// Unpause resumes the schedule. With backfill, what was due while the export was paused is backfilled; when the team has
-// no room for another backfill, the export stays paused.
+// Unpause resumes the schedule. With backfill, what was due while the export was paused is backfilled. That comes first: when
+// it cannot be, or when the process dies, the export is still paused, and whoever asks again loses nothing.
 func (s *Exports) Unpause(ctx context.Context, teamID, userID int64, id uuid.UUID, backfill bool) (batch.Export, error) {
+	var covered time.Time
 	if backfill {
 		before, err := s.Get(ctx, teamID, id)
 		if err == nil && before.Paused && before.LastPausedAt != nil {
-			err = s.Backfills.room(ctx, teamID)
+			covered, err = s.Backfills.cover(ctx, before, batch.Interval{Start: *before.LastPausedAt, End: s.Now()})
 		}
 		if err != nil {
 			return batch.Export{}, named(err, id)
 		}
 	}
-	var pausedAt *time.Time
 	e, err := s.change(ctx, teamID, id, func(e *batch.Export) error {
 		if !e.Paused {
 			return batch.ErrUnchanged
 		}
-		pausedAt = e.LastPausedAt
 		setPaused(e, false, s.Now())
 		e.LastModifiedBy = userID
 		return nil
 	})
-	if err != nil || !backfill || pausedAt == nil {
+	if err != nil || covered.IsZero() {
 		return e, named(err, id)
 	}
-	return e, s.Backfills.cover(ctx, e, batch.Interval{Start: *pausedAt, End: e.LastUpdatedAt})
+	_, err = s.Backfills.cover(ctx, e, batch.Interval{Start: covered, End: e.LastUpdatedAt}) // what became due since then
+	return e, err
 }
 
 // Delete hides the export, stops its schedule and cancels its backfills and runs. Its runs stay in the database.

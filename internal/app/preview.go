@@ -35,6 +35,9 @@ func (s *Backfills) Preview(ctx context.Context, teamID int64, exportID uuid.UUI
 	if err != nil {
 		return Preview{}, missing(err, "BatchExport not found.")
 	}
+	if err := s.checkStart(e, d); err != nil {
+		return Preview{}, err
+	}
 	b, err := s.backfillOf(e, d)
 	if err != nil {
 		return Preview{}, err

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
@@ -153,14 +155,53 @@ func sentence(fragment string) string {
 	if fragment == "" {
 		return ""
 	}
+	if strings.HasSuffix(fragment, "?") {
+		return strings.ToUpper(fragment[:1]) + fragment[1:]
+	}
 	return strings.ToUpper(fragment[:1]) + fragment[1:] + "."
 }
+
+// longSecret is how long a secret is that stands in a text for no other reason. A shorter one may be a part of a word, as the
+// user "data" is.
+const longSecret = 8
 
 // scrub removes secrets from text, the longest first: one may be part of another.
 func scrub(text string, secrets []string) string {
 	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	for _, secret := range secrets {
-		text = strings.ReplaceAll(text, secret, "***")
+		switch {
+		case secret == "":
+		case len(secret) < longSecret:
+			text = withoutWord(text, secret)
+		default:
+			text = strings.ReplaceAll(text, secret, hidden)
+		}
 	}
 	return text
 }
+
+const hidden = "***"
+
+// withoutWord hides a word wherever it is not a part of a longer one.
+func withoutWord(text, word string) string {
+	first, _ := utf8.DecodeRuneInString(word)
+	last, _ := utf8.DecodeLastRuneInString(word)
+	var out strings.Builder
+	for done, at := 0, 0; ; {
+		i := strings.Index(text[at:], word)
+		if i < 0 {
+			out.WriteString(text[done:])
+			return out.String()
+		}
+		start, end := at+i, at+i+len(word)
+		before, _ := utf8.DecodeLastRuneInString(text[:start])
+		after, _ := utf8.DecodeRuneInString(text[end:])
+		if at = start + 1; inWord(before) && inWord(first) || inWord(last) && inWord(after) {
+			continue
+		}
+		out.WriteString(text[done:start] + hidden)
+		done, at = end, end
+	}
+}
+
+func inWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }

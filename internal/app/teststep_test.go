@@ -9,10 +9,28 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	"tranche/batch"
 	"tranche/destinations"
 	"tranche/internal/app"
 	"tranche/query"
 )
+
+func TestAStepThatAsksHasAQuestionMark(t *testing.T) {
+	t.Parallel()
+	type settings struct{}
+	for said, told := range map[string]string{"nobody answers": "Nobody answers.", "is a firewall in the way?": "Is a firewall in the way?"} {
+		plugin := destinations.Define(destinations.Definition[settings]{
+			Type: "Mute", Steps: []destinations.Step{{Name: "call"}},
+			Open: func(context.Context, settings) (destinations.Destination, error) {
+				return nil, batch.Errorf(batch.CodeUnavailable, nil, "%s", said)
+			},
+		})
+		s := app.Exports{Models: query.PostHog(), Plugins: destinations.NewRegistry(plugin), Log: zap.NewNop(), Now: time.Now}
+		result, err := s.TestDraft(t.Context(), 1, app.Draft{Name: "x", Destination: app.DestinationDraft{Type: "Mute"}}, 0)
+		require.NoError(t, err)
+		require.Equal(t, told, result.Message)
+	}
+}
 
 func TestAStepThatHangsFailsInTime(t *testing.T) {
 	t.Parallel()
