@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tranche/batch"
+	"tranche/internal/nettest"
 	"tranche/storage"
 	"tranche/storage/sqlite"
 	"tranche/storage/storagetest"
@@ -102,6 +103,11 @@ func TestADatabaseThatIsGoneIsUnavailable(t *testing.T) {
 	requireCode(t, batch.CodeUnavailable, err)
 	require.NotContains(t, err.Error(), "hunter2")
 	_, err = db.ExportByID(t.Context(), storagetest.NewID())
+	requireCode(t, batch.CodeUnavailable, err)
+	silent, err := storage.Open(t.Context(), "postgres://nobody:hunter2@"+nettest.Unanswering(t)+"/none?connect_timeout=1", storagetest.Sealer(t))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, silent.Close()) })
+	_, err = silent.ExportByID(t.Context(), storagetest.NewID())
 	requireCode(t, batch.CodeUnavailable, err)
 	_, err = storage.Open(t.Context(), "postgres://nobody:hunter2@%zz", storagetest.Sealer(t))
 	require.Error(t, err)

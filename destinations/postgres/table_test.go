@@ -147,7 +147,7 @@ func TestWhatCannotWorkIsSaidPlainly(t *testing.T) {
 		},
 		"a port where nobody listens": {
 			config: map[string]any{"port": 1},
-			code:   batch.CodeUnavailable, message: `the server does not accept connections`,
+			code:   batch.CodeUnavailable, message: `the host refuses connections at the port`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

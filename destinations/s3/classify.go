@@ -2,10 +2,8 @@ package s3
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -16,7 +14,6 @@ import (
 
 	"tranche/batch"
 	"tranche/destinations/objects/uploads"
-	"tranche/internal/safenet"
 )
 
 // A meaning is what an error of the S3 protocol, or of STS, tells the customer.
@@ -87,7 +84,12 @@ var found = map[string]error{
 const maxQuote = 300
 
 // classify says whose fault an error is that the bucket answered, or that kept it from answering.
-func (s *store) classify(err error) error { return classify(err, fmt.Sprintf("bucket %q", s.bucket)) }
+func (s *store) classify(err error) error {
+	if s.aws && unknownHost(err) {
+		return batch.Errorf(batch.CodeConfig, err, "bucket %q: AWS has no region %q", s.bucket, s.region)
+	}
+	return classify(err, fmt.Sprintf("bucket %q", s.bucket))
+}
 
 // classifyBucket is classify for requests about the bucket itself.
 func (s *store) classifyBucket(err error) error {
@@ -106,7 +108,7 @@ func classify(err error, what string) error {
 	if _, known := errors.AsType[*batch.Error](err); known {
 		return err
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if ended(err) {
 		return err
 	}
 	answer, answered := errors.AsType[smithy.APIError](err)
@@ -123,6 +125,12 @@ func classify(err error, what string) error {
 		return batch.Errorf(code, err, "%s: %s (%d%s)", what, message, response.HTTPStatusCode(), quoteOf(answer))
 	}
 	return classifyConnection(err, what)
+}
+
+// ended says that a context was over. The time for a connection is another: it looks the same, and is the network's.
+func ended(err error) bool {
+	_, network := errors.AsType[*net.OpError](err)
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !network
 }
 
 func meaningOf(name string) (meaning, bool) {
@@ -156,29 +164,6 @@ func statusMeaning(status int) (batch.Code, string) {
 		return batch.CodeConfig, "it is in another region, or at another endpoint"
 	}
 	return batch.CodeConfig, "it does not take the request"
-}
-
-// classifyConnection is for stores that did not answer, or not as S3 does.
-func classifyConnection(err error, what string) error {
-	var dns *net.DNSError
-	var certificate *tls.CertificateVerificationError
-	var unreadable *smithy.DeserializationError
-	var network net.Error
-	switch {
-	case errors.Is(err, safenet.ErrForbidden):
-		return batch.Errorf(batch.CodeConfig, err, "%s: could not reach its host. Check that the hostname is correct and reachable from the internet", what)
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return batch.Errorf(batch.CodeConfig, err, "%s: the host of its endpoint does not exist", what)
-	case errors.As(err, &certificate):
-		return batch.Errorf(batch.CodeConfig, err, "%s: the certificate of its endpoint is not trusted", what)
-	case errors.Is(err, http.ErrSchemeMismatch):
-		return batch.Errorf(batch.CodeConfig, err, "%s: its endpoint does not speak TLS: use http://", what)
-	case errors.As(err, &network) && network.Timeout():
-		return batch.Errorf(batch.CodeTimeout, err, "%s: it does not answer in time", what)
-	case errors.As(err, &unreadable) && network == nil && !errors.Is(err, io.ErrUnexpectedEOF):
-		return batch.Errorf(batch.CodeConfig, err, "%s: its endpoint does not answer as S3 does", what)
-	}
-	return batch.Errorf(batch.CodeUnavailable, err, "%s: it could not be reached, or broke off", what)
 }
 
 // quote is what the vendor says, in brackets.
