@@ -26,7 +26,7 @@ type meaning struct {
 // meanings are the errors that we know, by who must act.
 var meanings = []meaning{
 	{batch.CodeNotFound, "it does not exist", []string{"NoSuchBucket"}},
-	{batch.CodePermission, "the credentials do not allow it", []string{
+	{batch.CodePermission, notAllowed, []string{
 		"AccessDenied", "AccessDeniedException", "Forbidden", "AllAccessDisabled", "UnauthorizedAccess", "UnauthorizedAccessException", "AuthorizationError",
 	}},
 	{batch.CodePermission, "the account of the bucket is closed or not signed up", []string{"AccountProblem", "NotSignedUp", "InvalidPayer"}},
@@ -67,6 +67,25 @@ var meanings = []meaning{
 		"InvalidArgument", "InvalidRequest", "MalformedXML", "ValidationError", "MalformedPolicyDocument", "PackedPolicyTooLarge", "InvalidParameterValue",
 	}},
 	{batch.CodeConfig, "AWS STS is not active in the region", []string{"RegionDisabledException"}},
+}
+
+// notAllowed is what a policy refuses.
+const notAllowed = "the credentials do not allow it"
+
+// rights are what policies call the requests that we make.
+var rights = map[string]string{
+	"CreateMultipartUpload": "s3:PutObject", "UploadPart": "s3:PutObject", "CompleteMultipartUpload": "s3:PutObject", "PutObject": "s3:PutObject",
+	"AbortMultipartUpload": "s3:AbortMultipartUpload", "HeadObject": "s3:GetObject", "GetObject": "s3:GetObject", "DeleteObject": "s3:DeleteObject",
+	"HeadBucket": "s3:ListBucket", "AssumeRole": "sts:AssumeRole",
+}
+
+// missing names the right that a refused request needs: many stores do not.
+func missing(message string, err error) string {
+	e, ok := errors.AsType[*smithy.OperationError](err)
+	if !ok || message != notAllowed || rights[e.OperationName] == "" {
+		return ""
+	}
+	return ", " + rights[e.OperationName] + " is missing"
 }
 
 // kmsErrors are those of a key: "KMS.DisabledException", "kms:KeyNotFound".
@@ -117,12 +136,12 @@ func classify(err error, what string) error {
 			return fmt.Errorf("%w: %w", condition, err)
 		}
 		if m, ok := meaningOf(answer.ErrorCode()); ok {
-			return batch.Errorf(m.code, err, "%s: %s%s", what, m.message, quote(answer))
+			return batch.Errorf(m.code, err, "%s: %s%s%s", what, m.message, missing(m.message, err), quote(answer))
 		}
 	}
 	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok && response.HTTPStatusCode() >= http.StatusMultipleChoices {
 		code, message := statusMeaning(response.HTTPStatusCode())
-		return batch.Errorf(code, err, "%s: %s (%d%s)", what, message, response.HTTPStatusCode(), quoteOf(answer))
+		return batch.Errorf(code, err, "%s: %s%s (%d%s)", what, message, missing(message, err), response.HTTPStatusCode(), quoteOf(answer))
 	}
 	return classifyConnection(err, what)
 }
@@ -151,7 +170,7 @@ func statusMeaning(status int) (batch.Code, string) {
 	case status == http.StatusUnauthorized:
 		return batch.CodeCredentials, "the credentials are not valid"
 	case status == http.StatusForbidden:
-		return batch.CodePermission, "the credentials do not allow it"
+		return batch.CodePermission, notAllowed
 	case status == http.StatusTooManyRequests:
 		return batch.CodeThrottled, "it asks us to slow down"
 	case status == http.StatusRequestTimeout:
