@@ -141,7 +141,7 @@ func (a *Activities) pauseFailing(ctx context.Context, r batch.Run) {
 func (a *Activities) notify(ctx context.Context, r batch.Run, delivered bool) {
 	if delivered {
 		if err := a.recordColumns(ctx, r); err != nil {
-			a.Log.Warn("Which columns a run delivered is not recorded.", zap.Stringer("run_id", r.ID), zap.Error(err))
+			a.log(ctx).Warn("Which columns a run delivered is not recorded.", zap.Error(err))
 		}
 	}
 	if a.Notifier != nil {

@@ -55,8 +55,7 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 	}
 	for id, entries := range byExport {
 		if err := s.sweepExport(ctx, id, entries); err != nil {
-			s.Activities.Log.Warn("What runs staged could not be removed; the next sweep tries again.",
-				zap.Stringer("batch_export_id", id), zap.Int("refs", len(entries)), zap.Error(err))
+			s.complain(ctx, id, len(entries), err)
 			if err := s.postpone(ctx, entries); err != nil {
 				return err
 			}
@@ -67,6 +66,14 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 	_, err = s.Store.DeletePlans(ctx, now.Add(-planRetention), sweepLimit)
 	_, revisionsErr := s.Store.DeleteRevisions(ctx, now.Add(-revisionRetention), sweepLimit)
 	return errors.Join(err, revisionsErr)
+}
+
+func (s *Sweeper) complain(ctx context.Context, id uuid.UUID, refs int, err error) {
+	fields := []zap.Field{zap.Stringer("batch_export_id", id), zap.Int("refs", refs), zap.Error(err)}
+	if e, err := s.Activities.Store.ExportByID(ctx, id); err == nil {
+		fields = append(fields, zap.Int64("team_id", e.TeamID))
+	}
+	s.Activities.Log.Warn("What runs staged could not be removed; the next sweep tries again.", fields...)
 }
 
 func (s *Sweeper) postpone(ctx context.Context, entries []destinations.Journaled) error {

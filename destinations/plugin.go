@@ -50,6 +50,9 @@ type Owner struct {
 	ExportID uuid.UUID // zero = an export that does not exist yet
 	// Model is what the export exports; without a name it is not known.
 	Model query.Model
+	// Attended says that somebody waits for the answer, as for that of a connection test: what does not answer is told of
+	// within seconds, and not asked again and again as for a delivery, which nobody waits for.
+	Attended bool
 }
 
 // A Step is one step of a connection test, as it is listed before anything is opened.

@@ -46,7 +46,7 @@ func classify(operation string, err error) error {
 	switch {
 	case errors.Is(err, gorm.ErrRecordNotFound), references(err):
 		return fmt.Errorf("%s: %w", operation, batch.ErrNotFound)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !connecting(err):
 		return fmt.Errorf("%s: %w", operation, err)
 	case unavailable(err):
 		return batch.Errorf(batch.CodeUnavailable, fmt.Errorf("%s: %w", operation, err),
@@ -61,7 +61,7 @@ func unavailable(err error) bool {
 		return strings.HasPrefix(e.Code, classConnection) || strings.HasPrefix(e.Code, classResources) ||
 			strings.HasPrefix(e.Code, classOperatorActions)
 	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+	if connecting(err) {
 		return true
 	}
 	if _, ok := errors.AsType[net.Error](err); ok {
@@ -72,6 +72,12 @@ func unavailable(err error) bool {
 	}
 	primary := sqliteCode(err) & sqlitePrimary
 	return primary == sqliteBusy || primary == sqliteLocked
+}
+
+// connecting says whether a connection could not be made, be it that there was no answer in time.
+func connecting(err error) bool {
+	_, ok := errors.AsType[*pgconn.ConnectError](err)
+	return ok
 }
 
 // brokenOff says whether the connection ended in the middle of something, or was found to be over.

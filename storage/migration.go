@@ -59,6 +59,22 @@ func (e *VersionError) Error() string {
 		e.Database, oldest, e.Binary)
 }
 
+// A StrangersError says that tables of something else are where ours would go.
+type StrangersError struct {
+	Tables int64
+	// Taken says that one of them has the name of our list of migrations: no choice of anybody's makes room for it.
+	Taken bool
+}
+
+// Error says what to do.
+func (e *StrangersError) Error() string {
+	what := fmt.Sprintf("the database has no table of ours, and %d of something else", e.Tables)
+	if e.Taken {
+		return what + ", of which one is called schema_migrations as ours would be: give the service a database of its own, or a schema with search_path in the URL of the database"
+	}
+	return what + ": give the service a database of its own, or a schema with search_path in the URL of the database; or say that it may share this one"
+}
+
 // A migration is one step of the schema. Steps are never changed once released, and never undone.
 type migration struct {
 	version int
@@ -99,15 +115,21 @@ func (d Dialect) SchemaVersion() (int, error) {
 }
 
 // Migrate brings the tables to the binary's version, each step in a transaction. Several processes may do so at once.
-// A database that is newer than the binary is a *VersionError and stays as it is.
-func (db *DB) Migrate(ctx context.Context) error {
+// A database that is newer than the binary is a *VersionError and stays as it is, and one in which there is something else
+// and nothing of ours a *StrangersError.
+func (db *DB) Migrate(ctx context.Context) error { return db.migrate(ctx, false) }
+
+// MigrateShared is Migrate in a database that others may use, too.
+func (db *DB) MigrateShared(ctx context.Context) error { return db.migrate(ctx, true) }
+
+func (db *DB) migrate(ctx context.Context, shared bool) error {
 	steps, err := db.dialect.migrations()
 	if err != nil {
 		return err
 	}
 	for _, step := range steps {
 		err := db.transact(ctx, "migrate to version "+strconv.Itoa(step.version), func(tx *gorm.DB) error {
-			return db.apply(tx, step, steps[len(steps)-1].version)
+			return db.apply(tx, step, steps[len(steps)-1].version, shared)
 		})
 		if err != nil {
 			return err
@@ -117,8 +139,11 @@ func (db *DB) Migrate(ctx context.Context) error {
 }
 
 // apply does one step unless somebody has done it.
-func (db *DB) apply(tx *gorm.DB, step migration, newest int) error {
+func (db *DB) apply(tx *gorm.DB, step migration, newest int, shared bool) error {
 	if err := db.lockName(tx, migrationLock); err != nil {
+		return err
+	}
+	if err := db.checkStrangers(tx, shared); err != nil {
 		return err
 	}
 	if err := tx.Exec(createMigrations).Error; err != nil {
@@ -152,11 +177,11 @@ func (db *DB) MigrationStatus(ctx context.Context) (Schema, error) {
 	schema := Schema{Binary: steps[len(steps)-1].version}
 	reading := db.reading(ctx)
 	var done []int
-	exists, err := db.hasTable(reading, "schema_migrations")
+	exists, err := db.begun(reading)
 	if err == nil && exists {
 		done, err = db.applied(reading, &schema)
 	} else if err == nil {
-		schema.Strangers, err = db.tables(reading)
+		schema.Strangers, err = db.tables(reading, "")
 	}
 	if err != nil {
 		return Schema{}, classify("read schema version", err)
@@ -185,6 +210,34 @@ func (db *DB) applied(tx *gorm.DB, schema *Schema) (done []int, err error) {
 	return done, tx.Raw("SELECT oldest_binary FROM schema_compatibility").Scan(&schema.Oldest).Error
 }
 
+// begun says whether a migration of ours was run. Others keep a table of that name, too, with other columns.
+func (db *DB) begun(tx *gorm.DB) (ours bool, err error) {
+	find := `SELECT count(*) = 3 FROM pg_catalog.pg_attribute
+		WHERE attrelid = to_regclass('schema_migrations') AND attname IN ('version', 'name', 'applied_at') AND NOT attisdropped`
+	if db.dialect == SQLite {
+		find = "SELECT count(*) = 3 FROM pragma_table_info('schema_migrations') WHERE name IN ('version', 'name', 'applied_at')"
+	}
+	err = tx.Raw(find).Scan(&ours).Error
+	return ours, err
+}
+
+// checkStrangers refuses to begin among the tables of something else.
+func (db *DB) checkStrangers(tx *gorm.DB, shared bool) error {
+	ours, err := db.begun(tx)
+	if err != nil || ours {
+		return err
+	}
+	strangers := &StrangersError{}
+	if strangers.Tables, err = db.tables(tx, ""); err != nil {
+		return err
+	}
+	taken, err := db.tables(tx, "schema_migrations")
+	if strangers.Taken = taken > 0; err == nil && (strangers.Taken || strangers.Tables > 0 && !shared) {
+		return strangers
+	}
+	return err
+}
+
 // hasTable says whether there is a table of ours.
 func (db *DB) hasTable(tx *gorm.DB, name string) (exists bool, err error) {
 	find := "SELECT to_regclass(?) IS NOT NULL"
@@ -195,12 +248,12 @@ func (db *DB) hasTable(tx *gorm.DB, name string) (exists bool, err error) {
 	return exists, err
 }
 
-// tables counts the tables of whatever is in the database.
-func (db *DB) tables(tx *gorm.DB) (n int64, err error) {
-	count := "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema()"
+// tables counts the tables of whatever is where ours belong, all of them or those of a name.
+func (db *DB) tables(tx *gorm.DB, name string) (n int64, err error) {
+	count := "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND ?::text IN ('', tablename::text)"
 	if db.dialect == SQLite {
-		count = "SELECT count(*) FROM sqlite_master WHERE type = 'table'"
+		count = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND ? IN ('', name)"
 	}
-	err = tx.Raw(count).Scan(&n).Error
+	err = tx.Raw(count, name).Scan(&n).Error
 	return n, err
 }

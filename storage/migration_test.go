@@ -9,10 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
 	"tranche/batch"
+	"tranche/internal/nettest"
 	"tranche/storage"
 	"tranche/storage/sqlite"
 	"tranche/storage/storagetest"
@@ -93,6 +95,96 @@ func TestABinaryStartsOnADatabaseThatIsNewerAndSaysThatItMay(t *testing.T) {
 	})
 }
 
+// Most likely the URL is wrong.
+func TestNothingIsPutAmongTheTablesOfSomethingElse(t *testing.T) {
+	t.Parallel()
+	eachFresh(t, func(t *testing.T, open func() *storage.DB, raw *sql.DB) {
+		_, err := raw.Exec("CREATE TABLE orders (id integer)")
+		require.NoError(t, err)
+		db := open()
+		err = db.Migrate(t.Context())
+		var strangers *storage.StrangersError
+		require.ErrorAs(t, err, &strangers)
+		require.EqualValues(t, 1, strangers.Tables)
+		require.ErrorContains(t, err, "the database has no table of ours, and 1 of something else: give the service a database of its own")
+		status, err := db.MigrationStatus(t.Context())
+		require.NoError(t, err)
+		require.EqualValues(t, 1, status.Strangers, "nothing was made")
+
+		require.NoError(t, db.MigrateShared(t.Context()))
+		require.NoError(t, db.Migrate(t.Context()), "now it is ours, too")
+		status, err = db.MigrationStatus(t.Context())
+		require.NoError(t, err)
+		require.True(t, status.Current())
+	})
+}
+
+// Rails and others keep a table of that name.
+func TestAListOfMigrationsOfSomethingElseIsNotOurs(t *testing.T) {
+	t.Parallel()
+	eachFresh(t, func(t *testing.T, open func() *storage.DB, raw *sql.DB) {
+		_, err := raw.Exec("CREATE TABLE schema_migrations (version varchar(255) PRIMARY KEY)")
+		require.NoError(t, err)
+		_, err = raw.Exec("INSERT INTO schema_migrations VALUES ('20240101000000')")
+		require.NoError(t, err)
+		db := open()
+		status, err := db.MigrationStatus(t.Context())
+		require.NoError(t, err)
+		require.EqualValues(t, 1, status.Strangers)
+		for _, migrate := range []func(context.Context) error{db.Migrate, db.MigrateShared} {
+			require.ErrorContains(t, migrate(t.Context()), "one is called schema_migrations as ours would be")
+		}
+	})
+}
+
+// A schema of its own is as good as a database, also behind tables of others on the way.
+func TestASchemaOfItsOwnIsEnough(t *testing.T) {
+	t.Parallel()
+	dsn := server.Database(t)
+	raw, err := sql.Open("pgx", dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, raw.Close()) })
+	for _, statement := range []string{"CREATE TABLE schema_migrations (version varchar(255))", "CREATE TABLE exports (id int)", "CREATE SCHEMA tranche"} {
+		_, err = raw.Exec(statement)
+		require.NoError(t, err)
+	}
+	u, err := url.Parse(dsn)
+	require.NoError(t, err)
+	values := u.Query()
+	values.Set("search_path", "tranche,public")
+	u.RawQuery = values.Encode()
+	db, err := storage.Open(t.Context(), u.String(), storagetest.Sealer(t))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	status, err := db.MigrationStatus(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, status.Strangers)
+	require.NoError(t, db.Migrate(t.Context()))
+	require.NoError(t, db.CreateExport(t.Context(), storagetest.Export()))
+	var theirs int
+	require.NoError(t, raw.QueryRow("SELECT count(*) FROM public.exports").Scan(&theirs))
+	require.Zero(t, theirs)
+}
+
+func TestAnInstallationIsToldFromOthers(t *testing.T) {
+	t.Parallel()
+	eachFresh(t, func(t *testing.T, open func() *storage.DB, _ *sql.DB) {
+		db := open()
+		require.NoError(t, db.Migrate(t.Context()))
+		id, err := db.Installation(t.Context())
+		require.NoError(t, err)
+		require.NotEqual(t, uuid.Nil, id)
+		require.NoError(t, db.Migrate(t.Context()))
+		again, err := open().Installation(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, id, again)
+		other, err := storagetest.SQLite(t).Installation(t.Context())
+		require.NoError(t, err)
+		require.NotEqual(t, id, other)
+		require.Equal(t, uuid.Version(4), other.Version())
+	})
+}
+
 func TestADatabaseThatIsGoneIsUnavailable(t *testing.T) {
 	t.Parallel()
 	db, err := storage.Open(t.Context(), "postgres://nobody:hunter2@127.0.0.1:1/none?connect_timeout=2", storagetest.Sealer(t))
@@ -102,6 +194,11 @@ func TestADatabaseThatIsGoneIsUnavailable(t *testing.T) {
 	requireCode(t, batch.CodeUnavailable, err)
 	require.NotContains(t, err.Error(), "hunter2")
 	_, err = db.ExportByID(t.Context(), storagetest.NewID())
+	requireCode(t, batch.CodeUnavailable, err)
+	silent, err := storage.Open(t.Context(), "postgres://nobody:hunter2@"+nettest.Unanswering(t)+"/none?connect_timeout=1", storagetest.Sealer(t))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, silent.Close()) })
+	_, err = silent.ExportByID(t.Context(), storagetest.NewID())
 	requireCode(t, batch.CodeUnavailable, err)
 	_, err = storage.Open(t.Context(), "postgres://nobody:hunter2@%zz", storagetest.Sealer(t))
 	require.Error(t, err)

@@ -28,13 +28,15 @@ func createExportOf(t *testing.T, db *storage.DB, team int64) batch.Export {
 	return e
 }
 
-func TestEveryLimitIsMet(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct {
-		limits batch.Concurrency
-		third  func(t *testing.T, db *storage.DB, e batch.Export) batch.Permit // after two of team 1's export to the host db
-		want   string                                                          // empty = it may work
-	}{
+// A thirdRun asks for a place after two runs of team 1's export to the host db.
+type thirdRun struct {
+	limits batch.Concurrency
+	asks   func(t *testing.T, db *storage.DB, e batch.Export) batch.Permit
+	want   string // empty = it may work
+}
+
+func thirdRuns() map[string]thirdRun {
+	return map[string]thirdRun{
 		"of the export": {
 			batch.Concurrency{PerExport: 2},
 			func(t *testing.T, db *storage.DB, e batch.Export) batch.Permit { return permitOf(t, db, e, "other") },
@@ -93,8 +95,12 @@ func TestEveryLimitIsMet(t *testing.T) {
 			"",
 		},
 	}
+}
+
+func TestEveryLimitIsMet(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, db *storage.DB) {
-		for name, tt := range tests {
+		for name, tt := range thirdRuns() {
 			t.Run(name, func(t *testing.T) {
 				_, err := db.DeletePermits(t.Context(), -time.Hour, 100)
 				require.NoError(t, err)
@@ -102,7 +108,7 @@ func TestEveryLimitIsMet(t *testing.T) {
 				for range 2 {
 					require.NoError(t, db.AcquirePermit(t.Context(), permitOf(t, db, e, "db"), tt.limits, time.Minute))
 				}
-				err = db.AcquirePermit(t.Context(), tt.third(t, db, e), tt.limits, time.Minute)
+				err = db.AcquirePermit(t.Context(), tt.asks(t, db, e), tt.limits, time.Minute)
 				if tt.want == "" {
 					require.NoError(t, err)
 					return

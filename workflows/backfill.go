@@ -88,7 +88,7 @@ func (b *backfill) prepare(ctx workflow.Context) (*time.Time, error) {
 		b.prepared = r.Prepared
 		return &r.From, nil
 	}
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	ctx = withActivity(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: backfillPrepare, HeartbeatTimeout: backfillHeartbeat, WaitForCancellation: true,
 		RetryPolicy: retries(), Summary: "Find the earliest row and count",
 	})
@@ -218,7 +218,7 @@ func (b *backfill) runInterval(ctx workflow.Context, i batch.Interval) error {
 
 // awaitOwner waits for the execution that owns the interval, and says whether the backfill should run it after all.
 func (b *backfill) awaitOwner(ctx workflow.Context, i batch.Interval) (again bool) {
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	ctx = withActivity(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: backfillAwait, HeartbeatTimeout: backfillHeartbeat, WaitForCancellation: true,
 		RetryPolicy: retries(), Summary: "Wait for the execution that owns " + i.String(),
 	})
@@ -254,7 +254,7 @@ func (b *backfill) finish(ctx workflow.Context, failure error) error {
 
 // short is for activities that only talk to our database.
 func short(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return withActivity(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: backfillShort, RetryPolicy: retries(), Summary: summary,
 	})
 }

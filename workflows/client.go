@@ -29,6 +29,8 @@ type Client struct {
 	Converter converter.DataConverter
 	// Namespace is that of Temporal; empty = default.
 	Namespace string
+	// Installation is who we are among those who share the namespace; zero = schedules do not say whose they are.
+	Installation uuid.UUID
 }
 
 // rpcTimeout bounds one call to Temporal, its retries included.
@@ -264,10 +266,13 @@ func specOf(e batch.Export) (client.ScheduleSpec, error) {
 	return spec, nil
 }
 
-func actionOf(e batch.Export) *client.ScheduleWorkflowAction {
+func (c *Client) actionOf(e batch.Export) *client.ScheduleWorkflowAction {
+	in := ExportIntervalInput{BatchExportID: e.ID, TeamID: e.TeamID, Revision: e.Revision, Paused: &e.Paused}
+	if c.Installation != uuid.Nil {
+		in.Installation = &c.Installation
+	}
 	return &client.ScheduleWorkflowAction{
-		ID: e.ID.String(), Workflow: ExportInterval, TaskQueue: QueueExports,
-		Args:                  []any{ExportIntervalInput{BatchExportID: e.ID, TeamID: e.TeamID, Revision: e.Revision, Paused: &e.Paused}},
+		ID: e.ID.String(), Workflow: ExportInterval, TaskQueue: QueueExports, Args: []any{in},
 		TypedSearchAttributes: attributesOf(e), StaticSummary: summaryOf(e), Priority: priorityOf(e.TeamID, scheduled),
 	}
 }

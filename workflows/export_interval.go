@@ -25,6 +25,8 @@ type ExportIntervalInput struct {
 	Revision int64 `json:"revision,omitempty"`
 	// Paused says how the schedule was put; it lets Put recognise that somebody paused or unpaused it in Temporal since.
 	Paused *bool `json:"schedule_paused,omitempty"`
+	// Installation is that which put the schedule, so that no other removes it.
+	Installation *uuid.UUID `json:"installation,omitempty"`
 	// Start and End are explicit bounds. Without End the interval is the one that ends at the schedule's nominal time;
 	// End without Start means from the beginning.
 	Start      *time.Time `json:"data_interval_start,omitempty"`
@@ -99,7 +101,7 @@ func (r *run) begin(ctx workflow.Context) error {
 	if nominal, ok := workflow.GetTypedSearchAttributes(ctx).GetTime(scheduledStartTime); ok && in.End == nil {
 		in.Nominal = &nominal
 	}
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	ctx = withActivity(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: beginTimeout, RetryPolicy: retries(), Summary: "Begin the run",
 	})
 	if err := workflow.ExecuteActivity(ctx, acts.Begin, in).Get(ctx, &r.begun); err != nil || r.begun.Skip != "" {
@@ -156,7 +158,7 @@ func (r *run) plan(ctx workflow.Context) (activities.Planned, error) {
 			return plan, err
 		}
 		r.tell(ctx, "Waiting: %s.", plan.Waiting)
-		waiting := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		waiting := withActivity(ctx, workflow.ActivityOptions{
 			StartToCloseTimeout: r.begun.Short, WaitForCancellation: true, RetryPolicy: retries(), Summary: "Wait for a place",
 		})
 		if err := workflow.ExecuteActivity(waiting, acts.Admit, in).Get(ctx, nil); err != nil {
@@ -212,7 +214,7 @@ func (r *run) commit(ctx workflow.Context, plan activities.Planned) error {
 
 // execute runs an activity that heartbeats, within the run's limits.
 func (r *run) execute(ctx workflow.Context, summary string, activity, in, result any) error {
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	ctx = withActivity(ctx, workflow.ActivityOptions{
 		ScheduleToCloseTimeout: r.begun.Work, HeartbeatTimeout: r.begun.Heartbeat,
 		WaitForCancellation: true, RetryPolicy: retries(), Summary: summary,
 	})
@@ -226,7 +228,7 @@ func (r *run) finish(ctx workflow.Context, failure error) (ExportIntervalResult,
 		in.Status, in.Code, in.Message = outcomeOf(failure)
 	}
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	ctx = withActivity(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: r.begun.Short, RetryPolicy: retries(), Summary: "Record how the run ended",
 	})
 	var finished activities.Finished

@@ -80,7 +80,7 @@ func Notify(ctx workflow.Context, in NotifyInput) (NotifyResult, error) {
 // deliver sends one message. What was not taken in time, or when somebody cancels the workflow, is given up.
 func deliver(ctx workflow.Context, to activities.Addressed, id uuid.UUID, summary string) (activities.Sent, error) {
 	var sent activities.Sent
-	trying := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	trying := withActivity(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: to.Try, ScheduleToCloseTimeout: to.Patience, WaitForCancellation: true, Summary: summary,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: sendRetryFirst, BackoffCoefficient: 2, MaximumInterval: sendRetryMost},
 	})
@@ -95,7 +95,7 @@ func deliver(ctx workflow.Context, to activities.Addressed, id uuid.UUID, summar
 
 // noticed is for activities that only talk to our database.
 func noticed(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return withActivity(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: noticeTimeout, RetryPolicy: retries(), Summary: summary,
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
 
 	"tranche/batch"
 )
@@ -28,4 +29,12 @@ func rankOf(b batch.Backfill) int {
 // priorityOf is that of an execution for a team.
 func priorityOf(teamID int64, rank int) temporal.Priority {
 	return temporal.Priority{PriorityKey: rank, FairnessKey: fmt.Sprintf("team-%d", teamID)}
+}
+
+// withActivity says how activities are executed. Their priority is said although it is that of the workflow: a task that
+// Temporal hands to the worker with its answer to the workflow does not inherit it, and its lines in the log would not
+// say whose work it is.
+func withActivity(ctx workflow.Context, o workflow.ActivityOptions) workflow.Context {
+	o.Priority = workflow.GetInfo(ctx).Priority
+	return workflow.WithActivityOptions(ctx, o)
 }

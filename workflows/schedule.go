@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -53,7 +54,7 @@ func (c *Client) put(ctx context.Context, e batch.Export, paused func(client.Sch
 	}
 	schedules := c.Temporal.ScheduleClient()
 	_, err = schedules.Create(ctx, client.ScheduleOptions{
-		ID: e.ID.String(), Spec: spec, Action: actionOf(e), Overlap: overlap, CatchupWindow: c.catchUp(),
+		ID: e.ID.String(), Spec: spec, Action: c.actionOf(e), Overlap: overlap, CatchupWindow: c.catchUp(),
 		Paused: e.Paused, Note: noteOf(e), TypedSearchAttributes: attributesOf(e),
 	})
 	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
@@ -66,7 +67,7 @@ func (c *Client) put(ctx context.Context, e batch.Export, paused func(client.Sch
 				return nil, temporal.ErrSkipScheduleUpdate
 			}
 			s.State = &client.ScheduleState{Paused: paused(s), Note: noteOf(e)}
-			s.Spec, s.Action = &spec, actionOf(e)
+			s.Spec, s.Action = &spec, c.actionOf(e)
 			s.Policy = &client.SchedulePolicies{Overlap: overlap, CatchupWindow: c.catchUp()}
 			return &client.ScheduleUpdate{Schedule: &s}, nil
 		},
@@ -109,8 +110,23 @@ func (c *Client) Schedule(ctx context.Context, e batch.Export) (app.Schedule, er
 	s := d.Schedule
 	return app.Schedule{
 		Found: true, Revision: c.putFor(s).Revision, Paused: s.State.Paused,
-		Drifted: s.Spec == nil || !sameSpec(*s.Spec, want) || !c.samePolicy(s) || !sameAction(s, actionOf(e)),
+		Unmarked: c.Installation != uuid.Nil && c.putFor(s).Installation == nil,
+		Drifted:  s.Spec == nil || !sameSpec(*s.Spec, want) || !c.samePolicy(s) || !sameAction(s, c.actionOf(e)),
 	}, nil
+}
+
+// PutBy returns the installation that put a schedule; zero = it does not say, or there is no schedule.
+func (c *Client) PutBy(ctx context.Context, exportID uuid.UUID) (uuid.UUID, error) {
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+	defer cancel()
+	d, err := c.Temporal.ScheduleClient().GetHandle(ctx, exportID.String()).Describe(ctx)
+	if err != nil {
+		return uuid.Nil, unavailable("describe schedule", ignoreNotFound(err))
+	}
+	if by := c.putFor(d.Schedule).Installation; by != nil {
+		return *by, nil
+	}
+	return uuid.Nil, nil
 }
 
 // sameSpec says whether a spec that Temporal returned fires when ours does.

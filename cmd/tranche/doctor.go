@@ -200,7 +200,7 @@ func (d *doctor) checkMigrations(ctx context.Context) {
 		d.problem("migrations", err.Error(), "check the rights of the user in TRANCHE_DATABASE_URL")
 	case status.Strangers > 0:
 		d.problem("migrations", fmt.Sprintf("the database has nothing of ours, and %d tables of something else", status.Strangers),
-			"correct TRANCHE_DATABASE_URL: the service wants a database of its own")
+			"correct TRANCHE_DATABASE_URL: the service wants a database, or a schema (search_path), of its own")
 	case !status.Current():
 		d.problem("migrations", fmt.Sprintf("the database lacks %v", status.Missing), `run "tranche migrate up"`)
 	default:

@@ -43,7 +43,7 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 	}
 	if err != nil {
 		d.problem("Temporal", err.Error(), "check TRANCHE_TEMPORAL_ADDRESS, and the TLS or API key settings beside it")
-		d.skip("namespace", "search attributes", "fairness", "workers", "clock of Temporal")
+		d.skip("namespace", "search attributes", "fairness", "workers", "schedules", "clock of Temporal")
 		return
 	}
 	version := "of a version that it does not tell"
@@ -52,10 +52,11 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 	}
 	d.ok("Temporal", fmt.Sprintf("%s answers, server %s", d.config.TemporalAddress, version))
 	if !d.checkNamespace(ctx) {
-		d.skip("search attributes", "fairness", "workers", "clock of Temporal")
+		d.skip("search attributes", "fairness", "workers", "schedules", "clock of Temporal")
 		return
 	}
 	d.checkAttributes(ctx, d.checkWorkers(ctx))
+	d.checkSchedules(ctx)
 	d.add("fairness", stateSkipped, "Temporal does not tell whether it is enabled", fairnessAdvice)
 	d.checkTemporalClock(ctx)
 }

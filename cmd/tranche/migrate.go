@@ -13,20 +13,37 @@ import (
 func migrateCommand(getenv func(string) string) *cobra.Command {
 	cmd := &cobra.Command{Use: "migrate", Short: "Bring the database up to this version"}
 	cmd.AddCommand(
-		&cobra.Command{
-			Use: "up", Short: "Run the migrations that are missing", Args: cobra.NoArgs,
-			RunE: withUnlimitedDatabase(getenv, func(cmd *cobra.Command, db *storage.DB) error {
-				if err := db.Migrate(cmd.Context()); err != nil {
-					return err
-				}
-				return printStatus(cmd, db)
-			}),
-		},
+		migrateUpCommand(getenv),
 		&cobra.Command{
 			Use: "status", Short: "Say which migrations are missing", Args: cobra.NoArgs,
 			RunE: withDatabase(getenv, printStatus),
 		},
 	)
+	return cmd
+}
+
+func migrateUpCommand(getenv func(string) string) *cobra.Command {
+	var shared bool
+	cmd := &cobra.Command{
+		Use: "up", Short: "Run the migrations that are missing", Args: cobra.NoArgs,
+		Long: "Run the migrations that are missing. A database that has tables of something else and none of ours is refused: most likely its\n" +
+			"URL is wrong. Give the service a database of its own, or a schema of its own with search_path in TRANCHE_DATABASE_URL.",
+		RunE: withUnlimitedDatabase(getenv, func(cmd *cobra.Command, db *storage.DB) error {
+			migrate := db.Migrate
+			if shared {
+				migrate = db.MigrateShared
+			}
+			err := migrate(cmd.Context())
+			if strangers, ok := errors.AsType[*storage.StrangersError](err); ok && !strangers.Taken {
+				return fmt.Errorf("%w with --shared", strangers)
+			}
+			if err != nil {
+				return err
+			}
+			return printStatus(cmd, db)
+		}),
+	}
+	cmd.Flags().BoolVar(&shared, "shared", false, "put the tables among those of something else")
 	return cmd
 }
 

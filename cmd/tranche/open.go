@@ -56,6 +56,10 @@ func open(ctx context.Context, c config, name string) (_ *process, err error) {
 	if err := db.CheckKeys(ctx); err != nil {
 		return nil, err
 	}
+	installation, err := db.Installation(ctx)
+	if err != nil {
+		return nil, err
+	}
 	tracing, err := telemetry.NewTracing(ctx, telemetry.TraceOptions{
 		Endpoint: c.TracesEndpoint, Ratio: c.TracesRatio, Process: name, Version: version, Log: log,
 	})
@@ -79,7 +83,7 @@ func open(ctx context.Context, c config, name string) (_ *process, err error) {
 	return &process{config: c, Parts: service.Parts{
 		DB: db, Temporal: temporal, Plugins: known, Models: c.Models.Catalog, Metrics: metrics,
 		RunLog: telemetry.NewRunLog(db, metrics, log), Log: log, CatchUp: c.CatchUp, Lookback: c.EventLookback, Converter: options.DataConverter,
-		Namespace: c.TemporalNamespace, Registry: registry, Tracing: tracing, Guard: safenet.Guard{Allow: c.AllowedNetworks},
+		Namespace: c.TemporalNamespace, Installation: installation, Registry: registry, Tracing: tracing, Guard: safenet.Guard{Allow: c.AllowedNetworks},
 	}}, nil
 }
 

@@ -22,8 +22,9 @@ var codes = []struct {
 }{
 	{syscall.ENOSPC, batch.CodeNoSpace, "the disk is full"},
 	{syscall.EDQUOT, batch.CodeNoSpace, "the disk quota is used up"},
-	{syscall.EROFS, batch.CodePermission, "the file system is read-only"},
-	{fs.ErrPermission, batch.CodePermission, "the server may not write there"},
+	// The disk is the operator's: no customer can mend it, another worker may have it in order, and runs wait for it.
+	{syscall.EROFS, batch.CodeUnavailable, "the file system is read-only, which the operator of this server must mend"},
+	{fs.ErrPermission, batch.CodeUnavailable, "this server may not write there, which its operator must mend"},
 	{syscall.ENAMETOOLONG, batch.CodeConfig, "the name is too long"},
 	{syscall.ENOTDIR, batch.CodeConfig, "a file is where a folder must be"},
 	{syscall.EISDIR, batch.CodeConfig, "a folder is where the file must be"},

@@ -22,9 +22,9 @@ func TestClassify(t *testing.T) {
 	}{
 		"a full disk":         {syscall.ENOSPC, batch.CodeNoSpace},
 		"a full quota":        {syscall.EDQUOT, batch.CodeNoSpace},
-		"no right":            {syscall.EACCES, batch.CodePermission},
-		"no operation":        {syscall.EPERM, batch.CodePermission},
-		"a read-only disk":    {syscall.EROFS, batch.CodePermission},
+		"no right":            {syscall.EACCES, batch.CodeUnavailable},
+		"no operation":        {syscall.EPERM, batch.CodeUnavailable},
+		"a read-only disk":    {syscall.EROFS, batch.CodeUnavailable},
 		"a name too long":     {syscall.ENAMETOOLONG, batch.CodeConfig},
 		"a circle of links":   {syscall.ELOOP, batch.CodeConfig},
 		"another file system": {syscall.EXDEV, batch.CodeConfig},

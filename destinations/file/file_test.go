@@ -202,8 +202,8 @@ func TestRootThatIsGone(t *testing.T) {
 	config, err := p.Parse(map[string]any{}, nil)
 	require.NoError(t, err)
 	_, err = p.Open(t.Context(), config)
-	require.Equal(t, batch.CodeNotFound, batch.CodeOf(err))
-	require.Equal(t, "the folder of exports: it does not exist", batch.MessageOf(err))
+	require.Equal(t, batch.CodeUnavailable, batch.CodeOf(err), "it may be mounted elsewhere, and will be here")
+	require.Equal(t, "the folder of exports cannot be opened: the operator of this server must make it, or mount it, for all workers", batch.MessageOf(err))
 }
 
 func TestAbortTakesOnlyItsOwn(t *testing.T) {

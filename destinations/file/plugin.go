@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"tranche/batch"
 	"tranche/destinations"
 	"tranche/destinations/objects"
 	"tranche/query"
@@ -84,7 +85,7 @@ func (s Server) open(c Config) (*destination, error) {
 	}
 	root, err := os.OpenRoot(s.Root)
 	if err != nil {
-		return nil, classify(err, "the folder of exports")
+		return nil, batch.Errorf(batch.CodeUnavailable, err, "the folder of exports cannot be opened: the operator of this server must make it, or mount it, for all workers")
 	}
 	return &destination{folder: folder{root}, config: c, at: s.at}, nil
 }

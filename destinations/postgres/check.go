@@ -60,14 +60,10 @@ func (d *destination) inSession(check func(context.Context, *session) error) fun
 // knock connects to the port.
 func (d *destination) knock(ctx context.Context) (net.Conn, error) {
 	conn, err := d.server.dial(ctx, "tcp", net.JoinHostPort(d.connect.Host, strconv.Itoa(d.config.Port)))
-	if err == nil {
-		return conn, nil
+	if err != nil {
+		return nil, ofNetwork(err) // also when the time for it is over: that is what it says
 	}
-	known := classify(ctx, err)
-	if batch.CodeOf(known) == batch.CodeUnavailable {
-		return nil, batch.Errorf(batch.CodeUnavailable, err, "nothing answers at port %d of the host: is a firewall or a list of allowed addresses in the way?", d.config.Port)
-	}
-	return nil, known
+	return conn, nil
 }
 
 func (d *destination) checkReach(ctx context.Context) error {
@@ -105,7 +101,7 @@ func (d *destination) checkTLS(ctx context.Context) error {
 	if _, err = conn.Write(binary.BigEndian.AppendUint32([]byte{0, 0, 0, 8}, requestTLS)); err == nil {
 		_, err = io.ReadFull(conn, answer)
 	}
-	if err != nil {
+	if err != nil || answer[0] != 'S' && answer[0] != 'N' {
 		return batch.Errorf(batch.CodeUnavailable, err, "what answers at the port does not speak as PostgreSQL does")
 	}
 	if answer[0] == 'S' {

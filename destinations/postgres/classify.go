@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -123,24 +124,49 @@ func ofTLS(err error) error {
 	if _, ok := errors.AsType[tls.AlertError](err); ok {
 		return batch.Errorf(batch.CodeConfig, err, "the server refused our side of TLS")
 	}
-	if strings.Contains(err.Error(), refusedTLS) {
+	if strings.HasSuffix(err.Error(), refusedTLS) { // otherwise it was tried without TLS, and failed for another reason
 		return batch.Errorf(batch.CodeConfig, err, "the server does not offer TLS, and this server connects over TLS only")
 	}
 	return nil
+}
+
+// ofConnection is for connections that were not made.
+func ofConnection(err error) error {
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	dial, dialling := errors.AsType[*net.OpError](err)
+	dialling = dialling && dial.Op == "dial"
+	switch {
+	case !connecting && !dialling:
+		return nil
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return batch.Errorf(batch.CodeUnavailable, err, "the host refuses connections at the port: is the server up, and is the port right?")
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return batch.Errorf(batch.CodeUnavailable, err, "there is no way through the network to the host")
+	case overdue(err):
+		return batch.Errorf(batch.CodeTimeout, err, "the server did not answer in time: is it up, and does a firewall or a list of allowed addresses let us in?")
+	}
+	return batch.Errorf(batch.CodeUnavailable, err, "the server does not accept connections, or is no PostgreSQL")
+}
+
+func overdue(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func ofNetwork(err error) error {
 	if errors.Is(err, safenet.ErrForbidden) {
 		return batch.Errorf(batch.CodeConfig, err, "the host is not one that this server may connect to")
 	}
-	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
-		return batch.Errorf(batch.CodeNotFound, err, "the host does not exist")
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		if e.IsNotFound {
+			return batch.Errorf(batch.CodeNotFound, err, "the host does not exist")
+		}
+		return batch.Errorf(batch.CodeUnavailable, err, "the host could not be looked up: the name service does not answer")
 	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+	if known := ofConnection(err); known != nil {
+		return known
+	}
+	if overdue(err) {
 		return batch.Errorf(batch.CodeTimeout, err, "the server did not answer in time")
-	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return batch.Errorf(batch.CodeUnavailable, err, "the server does not accept connections")
 	}
 	_, network := errors.AsType[net.Error](err)
 	// A connection that breaks off gives an end of file, wrapped or not; the driver closes it.

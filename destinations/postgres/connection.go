@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"tranche/batch"
+	"tranche/destinations"
 	"tranche/internal/safenet"
 )
 
@@ -38,6 +39,18 @@ func defaultPatience() patience {
 		dial: 10 * time.Second, short: 30 * time.Second, long: 6 * time.Hour, stall: time.Minute, idle: time.Minute,
 		probe: 15 * time.Second, close: 2 * time.Second, attempts: 3, pause: 200 * time.Millisecond,
 	}
+}
+
+// patienceFor is long for deliveries, and ends within seconds where somebody waits.
+func (s Server) patienceFor(owner destinations.Owner) patience {
+	if s.patience != nil {
+		return *s.patience
+	}
+	p := defaultPatience()
+	if owner.Attended {
+		p.dial, p.short, p.attempts = 4*time.Second, 10*time.Second, 1
+	}
+	return p
 }
 
 // connectConfig turns settings into those of the driver. Nothing comes from our environment.

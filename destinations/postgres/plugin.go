@@ -29,12 +29,7 @@ func Plugin(server Server) destinations.Plugin {
 		Host:   func(c Config) string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) },
 		Memory: func(Config) int64 { return stagingMemory },
 		OpenFor: func(_ context.Context, owner destinations.Owner, c Config) (destinations.Destination, error) {
-			d, err := server.open(c)
-			if err != nil {
-				return nil, err
-			}
-			d.model = owner.Model
-			return d, nil
+			return server.open(owner, c)
 		},
 	})
 }
@@ -48,16 +43,12 @@ type destination struct {
 	patience
 }
 
-func (s Server) open(c Config) (*destination, error) {
+func (s Server) open(owner destinations.Owner, c Config) (*destination, error) {
 	connect, err := s.connectConfig(c)
 	if err != nil {
 		return nil, err
 	}
-	d := &destination{server: s, config: c, connect: *connect, patience: defaultPatience()}
-	if s.patience != nil {
-		d.patience = *s.patience
-	}
-	return d, nil
+	return &destination{server: s, config: c, connect: *connect, model: owner.Model, patience: s.patienceFor(owner)}, nil
 }
 
 // Close does nothing: every call closes its own connection.

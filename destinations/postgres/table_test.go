@@ -56,17 +56,39 @@ func TestTablesThatCustomersMadeAreTakenAsTheyAre(t *testing.T) {
 	}
 }
 
-// TestWhatCannotWorkIsSaidPlainly provokes failures on the server, and reads what the customer is told.
-func TestWhatCannotWorkIsSaidPlainly(t *testing.T) {
+// A hopeless delivery fails, and says why.
+type hopeless struct {
+	sql     []string
+	config  map[string]any
+	event   event
+	model   batch.Model
+	code    batch.Code
+	message string // is part of it
+}
+
+// fails provokes the failure on the server, and reads what the customer is told.
+func (h hopeless) fails(t *testing.T) {
+	t.Helper()
+	p := newPlace(t)
+	p.sql(append([]string{`CREATE SCHEMA shop`}, h.sql...)...)
+	for key, value := range h.config {
+		p.config[key] = value
+	}
+	var err error
+	if h.model == batch.ModelPersons {
+		_, err = p.deliver(p.run(batch.ModelPersons, 0), table(t, personFields, `[{"team_id":1,"distinct_id":"a","person_version":1,"person_distinct_id_version":1}]`))
+	} else {
+		_, err = p.deliver(p.run(batch.ModelEvents, 0), reader(t, h.event))
+	}
+	require.Equal(t, h.code, batch.CodeOf(err), "%v", err)
+	require.Contains(t, batch.MessageOf(err), h.message)
+	require.NotContains(t, batch.MessageOf(err), "planted", "no value of a row is told")
+}
+
+// Tables that cannot hold what is exported.
+func TestWhatATableCannotHoldIsSaidPlainly(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
-		sql     []string
-		config  map[string]any
-		event   event
-		model   batch.Model
-		code    batch.Code
-		message string // is part of it
-	}{
+	for name, test := range map[string]hopeless{
 		"no column to tell rows apart": {
 			sql:  []string{`CREATE TABLE shop.events (event text, team_id int)`},
 			code: batch.CodeSchema, message: `the table has no column "uuid", by which rows are told apart`,
@@ -125,6 +147,18 @@ func TestWhatCannotWorkIsSaidPlainly(t *testing.T) {
 			}, model: batch.ModelPersons,
 			code: batch.CodeSchema, message: `the table needs a primary key or a unique index`,
 		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.fails(t)
+		})
+	}
+}
+
+// Servers that do not let us in, or not let us write.
+func TestWhatAServerRefusesIsSaidPlainly(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]hopeless{
 		"a database that does not exist": {
 			config: map[string]any{"database": "nowhere"},
 			code:   batch.CodeNotFound, message: `the database does not exist (database "nowhere" does not exist)`,
@@ -147,25 +181,12 @@ func TestWhatCannotWorkIsSaidPlainly(t *testing.T) {
 		},
 		"a port where nobody listens": {
 			config: map[string]any{"port": 1},
-			code:   batch.CodeUnavailable, message: `the server does not accept connections`,
+			code:   batch.CodeUnavailable, message: `the host refuses connections at the port`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t)
-			p.sql(append([]string{`CREATE SCHEMA shop`}, test.sql...)...)
-			for key, value := range test.config {
-				p.config[key] = value
-			}
-			var err error
-			if test.model == batch.ModelPersons {
-				_, err = p.deliver(p.run(batch.ModelPersons, 0), table(t, personFields, `[{"team_id":1,"distinct_id":"a","person_version":1,"person_distinct_id_version":1}]`))
-			} else {
-				_, err = p.deliver(p.run(batch.ModelEvents, 0), reader(t, test.event))
-			}
-			require.Equal(t, test.code, batch.CodeOf(err), "%v", err)
-			require.Contains(t, batch.MessageOf(err), test.message)
-			require.NotContains(t, batch.MessageOf(err), "planted", "no value of a row is told")
+			test.fails(t)
 		})
 	}
 }

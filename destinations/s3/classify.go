@@ -2,10 +2,8 @@ package s3
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -16,7 +14,6 @@ import (
 
 	"tranche/batch"
 	"tranche/destinations/objects/uploads"
-	"tranche/internal/safenet"
 )
 
 // A meaning is what an error of the S3 protocol, or of STS, tells the customer.
@@ -29,7 +26,7 @@ type meaning struct {
 // meanings are the errors that we know, by who must act.
 var meanings = []meaning{
 	{batch.CodeNotFound, "it does not exist", []string{"NoSuchBucket"}},
-	{batch.CodePermission, "the credentials do not allow it", []string{
+	{batch.CodePermission, notAllowed, []string{
 		"AccessDenied", "AccessDeniedException", "Forbidden", "AllAccessDisabled", "UnauthorizedAccess", "UnauthorizedAccessException", "AuthorizationError",
 	}},
 	{batch.CodePermission, "the account of the bucket is closed or not signed up", []string{"AccountProblem", "NotSignedUp", "InvalidPayer"}},
@@ -72,6 +69,25 @@ var meanings = []meaning{
 	{batch.CodeConfig, "AWS STS is not active in the region", []string{"RegionDisabledException"}},
 }
 
+// notAllowed is what a policy refuses.
+const notAllowed = "the credentials do not allow it"
+
+// rights are what policies call the requests that we make.
+var rights = map[string]string{
+	"CreateMultipartUpload": "s3:PutObject", "UploadPart": "s3:PutObject", "CompleteMultipartUpload": "s3:PutObject", "PutObject": "s3:PutObject",
+	"AbortMultipartUpload": "s3:AbortMultipartUpload", "HeadObject": "s3:GetObject", "GetObject": "s3:GetObject", "DeleteObject": "s3:DeleteObject",
+	"HeadBucket": "s3:ListBucket", "AssumeRole": "sts:AssumeRole",
+}
+
+// missing names the right that a refused request needs: many stores do not.
+func missing(message string, err error) string {
+	e, ok := errors.AsType[*smithy.OperationError](err)
+	if !ok || message != notAllowed || rights[e.OperationName] == "" {
+		return ""
+	}
+	return ", " + rights[e.OperationName] + " is missing"
+}
+
 // kmsErrors are those of a key: "KMS.DisabledException", "kms:KeyNotFound".
 const kmsErrors = "kms"
 
@@ -87,7 +103,12 @@ var found = map[string]error{
 const maxQuote = 300
 
 // classify says whose fault an error is that the bucket answered, or that kept it from answering.
-func (s *store) classify(err error) error { return classify(err, fmt.Sprintf("bucket %q", s.bucket)) }
+func (s *store) classify(err error) error {
+	if s.aws && unknownHost(err) {
+		return batch.Errorf(batch.CodeConfig, err, "bucket %q: AWS has no region %q", s.bucket, s.region)
+	}
+	return classify(err, fmt.Sprintf("bucket %q", s.bucket))
+}
 
 // classifyBucket is classify for requests about the bucket itself.
 func (s *store) classifyBucket(err error) error {
@@ -106,7 +127,7 @@ func classify(err error, what string) error {
 	if _, known := errors.AsType[*batch.Error](err); known {
 		return err
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if ended(err) {
 		return err
 	}
 	answer, answered := errors.AsType[smithy.APIError](err)
@@ -115,14 +136,20 @@ func classify(err error, what string) error {
 			return fmt.Errorf("%w: %w", condition, err)
 		}
 		if m, ok := meaningOf(answer.ErrorCode()); ok {
-			return batch.Errorf(m.code, err, "%s: %s%s", what, m.message, quote(answer))
+			return batch.Errorf(m.code, err, "%s: %s%s%s", what, m.message, missing(m.message, err), quote(answer))
 		}
 	}
 	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok && response.HTTPStatusCode() >= http.StatusMultipleChoices {
 		code, message := statusMeaning(response.HTTPStatusCode())
-		return batch.Errorf(code, err, "%s: %s (%d%s)", what, message, response.HTTPStatusCode(), quoteOf(answer))
+		return batch.Errorf(code, err, "%s: %s%s (%d%s)", what, message, missing(message, err), response.HTTPStatusCode(), quoteOf(answer))
 	}
 	return classifyConnection(err, what)
+}
+
+// ended says that a context was over. The time for a connection is another: it looks the same, and is the network's.
+func ended(err error) bool {
+	_, network := errors.AsType[*net.OpError](err)
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !network
 }
 
 func meaningOf(name string) (meaning, bool) {
@@ -143,7 +170,7 @@ func statusMeaning(status int) (batch.Code, string) {
 	case status == http.StatusUnauthorized:
 		return batch.CodeCredentials, "the credentials are not valid"
 	case status == http.StatusForbidden:
-		return batch.CodePermission, "the credentials do not allow it"
+		return batch.CodePermission, notAllowed
 	case status == http.StatusTooManyRequests:
 		return batch.CodeThrottled, "it asks us to slow down"
 	case status == http.StatusRequestTimeout:
@@ -156,29 +183,6 @@ func statusMeaning(status int) (batch.Code, string) {
 		return batch.CodeConfig, "it is in another region, or at another endpoint"
 	}
 	return batch.CodeConfig, "it does not take the request"
-}
-
-// classifyConnection is for stores that did not answer, or not as S3 does.
-func classifyConnection(err error, what string) error {
-	var dns *net.DNSError
-	var certificate *tls.CertificateVerificationError
-	var unreadable *smithy.DeserializationError
-	var network net.Error
-	switch {
-	case errors.Is(err, safenet.ErrForbidden):
-		return batch.Errorf(batch.CodeConfig, err, "%s: could not reach its host. Check that the hostname is correct and reachable from the internet", what)
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return batch.Errorf(batch.CodeConfig, err, "%s: the host of its endpoint does not exist", what)
-	case errors.As(err, &certificate):
-		return batch.Errorf(batch.CodeConfig, err, "%s: the certificate of its endpoint is not trusted", what)
-	case errors.Is(err, http.ErrSchemeMismatch):
-		return batch.Errorf(batch.CodeConfig, err, "%s: its endpoint does not speak TLS: use http://", what)
-	case errors.As(err, &network) && network.Timeout():
-		return batch.Errorf(batch.CodeTimeout, err, "%s: it does not answer in time", what)
-	case errors.As(err, &unreadable) && network == nil && !errors.Is(err, io.ErrUnexpectedEOF):
-		return batch.Errorf(batch.CodeConfig, err, "%s: its endpoint does not answer as S3 does", what)
-	}
-	return batch.Errorf(batch.CodeUnavailable, err, "%s: it could not be reached, or broke off", what)
 }
 
 // quote is what the vendor says, in brackets.

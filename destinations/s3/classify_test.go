@@ -46,7 +46,7 @@ func TestWhatTheRealServerSays(t *testing.T) {
 		"a wrong secret":       {map[string]any{"aws_secret_access_key": "wr0ngSecret"}, batch.CodeCredentials, "the secret access key does not belong to the access key id"},
 		"another region":       {map[string]any{"region": "eu-west-9"}, batch.CodeConfig, "it is in another region, or at another endpoint"},
 		"an unknown KMS key":   {map[string]any{"encryption": "aws:kms", "kms_key_id": "unknown"}, batch.CodePermission, "its KMS key cannot be used"},
-		"nobody answers":       {map[string]any{"endpoint_url": "http://127.0.0.1:1"}, batch.CodeUnavailable, "it could not be reached, or broke off"},
+		"nobody answers":       {map[string]any{"endpoint_url": "http://127.0.0.1:1"}, batch.CodeUnavailable, "its endpoint refuses connections"},
 		"no such host":         {map[string]any{"endpoint_url": "http://no-such-host.invalid"}, batch.CodeConfig, "the host of its endpoint does not exist"},
 		"a name with two dots": {map[string]any{"prefix": "a/{{}}..b/"}, "", ""},
 	} {
@@ -158,7 +158,7 @@ func TestEndpointsThatAreNoStores(t *testing.T) {
 	}{
 		"a web page":              {plain.URL, batch.CodeConfig, "its endpoint does not answer as S3 does"},
 		"TLS where there is none": {strings.Replace(plain.URL, "http:", "https:", 1), batch.CodeConfig, "its endpoint does not speak TLS"},
-		"a certificate of nobody": {secure.URL, batch.CodeConfig, "the certificate of its endpoint is not trusted"},
+		"a certificate of nobody": {secure.URL, batch.CodeConfig, "the certificate of its endpoint is signed by an authority that this server does not know"},
 		"silence":                 {"http://" + silent.Addr().String(), batch.CodeTimeout, "it does not answer in time"},
 	} {
 		t.Run(name, func(t *testing.T) {

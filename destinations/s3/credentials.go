@@ -24,8 +24,6 @@ const (
 	sessionLife = time.Hour
 	// sessionReserve is how long before its end a session is replaced.
 	sessionReserve = 5 * time.Minute
-	// A role or a key that was just made is not known everywhere at once: it is asked for again after 2, 4, 8, 16 seconds.
-	roleTries = 5
 )
 
 // A role is a customer's, assumed for an hour at a time. Its external id is ours to choose, never the customer's: it
@@ -34,12 +32,13 @@ type role struct {
 	server     Server
 	place      place
 	web        *http.Client
+	patience   patience
 	externalID string
 	name       string // of its sessions
 	policy     string
 }
 
-func (s Server) roleOf(owner destinations.Owner, p place, web *http.Client) (*role, error) {
+func (s Server) roleOf(owner destinations.Owner, p place, web *http.Client, patience patience) (*role, error) {
 	if owner.TeamID == 0 {
 		return nil, batch.Errorf(batch.CodeInternal, nil, "nobody is named for whom the role is assumed")
 	}
@@ -47,7 +46,7 @@ func (s Server) roleOf(owner destinations.Owner, p place, web *http.Client) (*ro
 	if err != nil {
 		return nil, err
 	}
-	r := &role{server: s, place: p, web: web, externalID: externalID(owner), name: "tranche-batch-exports-test", policy: policy}
+	r := &role{server: s, place: p, web: web, patience: patience, externalID: externalID(owner), name: "tranche-batch-exports-test", policy: policy}
 	if owner.ExportID != uuid.Nil {
 		r.name = "tranche-batch-exports-" + owner.ExportID.String()
 	}
@@ -69,10 +68,10 @@ func (r *role) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	for try := 1; ; try++ {
 		c, err := r.assume(ctx)
 		code := batch.CodeOf(err)
-		if err == nil || try == roleTries || code != batch.CodePermission && code != batch.CodeCredentials || errors.Is(err, errOpenRole) {
+		if err == nil || try == r.patience.roleTries || code != batch.CodePermission && code != batch.CodeCredentials || errors.Is(err, errOpenRole) {
 			return c, err
 		}
-		wait := time.NewTimer(min(time.Second<<try, r.server.backoff()))
+		wait := time.NewTimer(min(time.Second<<try, r.patience.backoff))
 		select {
 		case <-wait.C:
 		case <-ctx.Done():
@@ -129,6 +128,9 @@ func (r *role) assumeOurs(ctx context.Context) (aws.Credentials, error) {
 
 func (r *role) call(ctx context.Context, identity aws.CredentialsProvider, in *sts.AssumeRoleInput) (aws.Credentials, error) {
 	options := sts.Options{Region: r.place.Region, Credentials: identity, HTTPClient: r.web, AppID: appID}
+	if r.patience.attended {
+		options.Retryer = r.patience.retryer()
+	}
 	if r.server.stsURL != "" {
 		options.BaseEndpoint = &r.server.stsURL
 	}

@@ -48,16 +48,6 @@ type Guard interface {
 	Control(network, address string, c syscall.RawConn) error
 }
 
-// defaultBackoff is the longest pause before a request is made again.
-const defaultBackoff = 16 * time.Second
-
-func (s Server) backoff() time.Duration {
-	if s.maxBackoff > 0 {
-		return s.maxBackoff
-	}
-	return defaultBackoff
-}
-
 // endpointOf is where requests go; empty = to AWS.
 func (s Server) endpointOf(p place) string {
 	if p.endpoint != "" {
@@ -130,12 +120,13 @@ func (s Server) open(owner destinations.Owner, p place, steps []step) (*destinat
 		return nil, err
 	}
 	d := &destination{place: p, steps: steps}
-	web := s.newHTTPClient()
+	patience := s.patienceFor(owner)
+	web := s.newHTTPClient(patience)
 	var identity aws.CredentialsProvider
 	switch {
 	case p.role != "":
 		var err error
-		if d.role, err = s.roleOf(owner, p, web); err != nil {
+		if d.role, err = s.roleOf(owner, p, web, patience); err != nil {
 			return nil, err
 		}
 		identity = d.role.session()
@@ -145,7 +136,7 @@ func (s Server) open(owner destinations.Owner, p place, steps []step) (*destinat
 		identity = s.Credentials // validate has seen that they are lent
 	}
 	d.Destination = &uploads.Destination{
-		Bucket: s.newStore(p, identity, web), Config: p.files(), Keys: p.keys, Budget: s.Budget, At: s.at,
+		Bucket: s.newStore(p, identity, web, patience), Config: p.files(), Keys: p.keys, Budget: s.Budget, At: s.at,
 	}
 	return d, nil
 }

@@ -72,6 +72,15 @@ func TestThePolicyOfTheDocumentationSuffices(t *testing.T) {
 	s.sees()
 }
 
+// TestARefusalNamesTheRight is for whoever has to grant it: the store's own words do not say which.
+func TestARefusalNamesTheRight(t *testing.T) {
+	t.Parallel()
+	s := newHumbleScene(t, get, remove)
+	_, err := s.stage(s.open(), 1, 1)
+	require.Equal(t, batch.CodePermission, batch.CodeOf(err), "%v", err)
+	require.Contains(t, batch.MessageOf(err), "the credentials do not allow it, s3:PutObject is missing")
+}
+
 const (
 	put    = "s3:PutObject"
 	abort  = "s3:AbortMultipartUpload"

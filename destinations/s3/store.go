@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -21,9 +20,6 @@ import (
 
 	"tranche/destinations/objects/uploads"
 )
-
-// requestTries is how often one request is made when the store is slow, throttles or breaks off.
-const requestTries = 5
 
 // appID names us in the store's access logs.
 const appID = "tranche"
@@ -46,12 +42,13 @@ type store struct {
 	client *s3.Client
 	http   *http.Client
 	bucket string
+	region string
 	// aws says that it is Amazon's own, which knows checksums of whole objects and conditional deletes.
 	aws        bool
 	encryption Encryption
 }
 
-func (s Server) newStore(p place, credentials aws.CredentialsProvider, web *http.Client) *store {
+func (s Server) newStore(p place, credentials aws.CredentialsProvider, web *http.Client, patience patience) *store {
 	options := s3.Options{
 		Region: p.Region, Credentials: credentials, HTTPClient: web, AppID: appID,
 		UsePathStyle:                 p.endpoint != "" && !p.virtual,
@@ -59,16 +56,13 @@ func (s Server) newStore(p place, credentials aws.CredentialsProvider, web *http
 		// Every part is signed with its SHA-256, so that any store refuses what was damaged. More, some refuse.
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
-		Retryer: retry.AddWithErrorCodes(retry.NewStandard(func(o *retry.StandardOptions) {
-			o.MaxAttempts, o.MaxBackoff = requestTries, s.backoff()
-			o.RateLimiter = ratelimit.None // activities bound how long it goes on
-		}), damaged...),
+		Retryer:                    retry.AddWithErrorCodes(patience.retryer(), damaged...),
 	}
 	if endpoint := s.endpointOf(p); endpoint != "" {
 		options.BaseEndpoint = &endpoint
 		options.UsePathStyle = options.UsePathStyle || p.endpoint == ""
 	}
-	return &store{client: s3.New(options), http: web, bucket: p.BucketName, aws: p.endpoint == "", encryption: p.Encryption}
+	return &store{client: s3.New(options), http: web, bucket: p.BucketName, region: p.Region, aws: p.endpoint == "", encryption: p.Encryption}
 }
 
 // Begin is the uploads.Bucket's.

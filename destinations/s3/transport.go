@@ -10,10 +10,6 @@ import (
 
 // Limits of connections to stores.
 const (
-	dialTimeout = 10 * time.Second
-	// idleTimeout is how long a connection may neither take nor give a byte while we wait for it. It has no other limit
-	// of time: a large part may take long on a slow line.
-	idleTimeout  = 30 * time.Second
 	maxIdleConns = 8
 	// Requests with larger bodies ask before they send them. A store that does not know the question is not waited for.
 	expectFrom    = 64 << 10
@@ -24,14 +20,10 @@ const (
 
 // newHTTPClient makes a client that refuses to connect where the guard does not let it, whatever a name resolves to at
 // that moment, and that follows no redirects: a signature is good for one host.
-func (s Server) newHTTPClient() *http.Client {
-	dialer := &net.Dialer{Timeout: dialTimeout}
+func (s Server) newHTTPClient(patience patience) *http.Client {
+	dialer := &net.Dialer{Timeout: patience.dial}
 	if s.Guard != nil {
 		dialer.Control = s.Guard.Control
-	}
-	idle := s.idle
-	if idle == 0 {
-		idle = idleTimeout
 	}
 	return &http.Client{
 		Transport: &http.Transport{
@@ -40,12 +32,12 @@ func (s Server) newHTTPClient() *http.Client {
 				if err != nil {
 					return nil, err
 				}
-				return &impatientConn{Conn: conn, idle: idle}, nil
+				return &impatientConn{Conn: conn, idle: patience.idle}, nil
 			},
 			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout: dialTimeout,
+			TLSHandshakeTimeout: patience.dial,
 			MaxIdleConnsPerHost: maxIdleConns,
-			IdleConnTimeout:     idle,
+			IdleConnTimeout:     patience.idle,
 			// A store that refuses a part may hang up before it has read it: it is asked first.
 			ExpectContinueTimeout: expectTimeout,
 			// No proxy: the guard would see the proxy's address only.

@@ -258,11 +258,15 @@ func (s *Stack) openTemporal(ctx context.Context) (err error) {
 
 // serve starts the worker and the API.
 func (s *Stack) serve() (err error) {
+	installation, err := s.db.Installation(context.Background())
+	if err != nil {
+		return err
+	}
 	metrics := telemetry.NewMetrics(s.registry)
 	s.runLog = telemetry.NewRunLog(s.db, metrics, s.options.Log)
 	parts := service.Parts{
 		DB: s.db, Temporal: s.client, Metrics: metrics, RunLog: s.runLog, Log: s.options.Log, Models: s.models,
-		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp, Registry: s.registry, Tracing: s.options.Tracing,
+		Plugins: destinations.NewRegistry(s.options.plugins(s.ExportsDir())...), Source: s.source, CatchUp: s.options.CatchUp, Installation: installation, Registry: s.registry, Tracing: s.options.Tracing,
 		Guard: safenet.Guard{Allow: safenet.Loopback()}, // receivers of notifications may run on the machine itself
 	}
 	house := s.options.housekeeping()

@@ -34,7 +34,7 @@ func (p *pass) backfill(ctx context.Context, b batch.Backfill) error {
 		if err := p.Workflows.StartBackfill(ctx, e, b); err != nil {
 			return err
 		}
-		p.mended(RepairBackfill, b.ExportID)
+		p.mended(RepairBackfill, b.TeamID, b.ExportID)
 		return nil
 	}
 	status := map[Execution]batch.BackfillStatus{
@@ -52,7 +52,7 @@ func (p *pass) backfill(ctx context.Context, b batch.Backfill) error {
 		return nil
 	})
 	if err == nil && changed {
-		p.mended(RepairEndedBackfill, b.ExportID)
+		p.mended(RepairEndedBackfill, b.TeamID, b.ExportID)
 	}
 	return err
 }
@@ -81,7 +81,7 @@ func (p *pass) cancels(ctx context.Context) error {
 		if err := p.Workflows.CancelBackfill(ctx, b); err != nil {
 			return err
 		}
-		p.mended(RepairCancel, b.ExportID)
+		p.mended(RepairCancel, b.TeamID, b.ExportID)
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func (p *pass) run(ctx context.Context, run batch.Run) error {
 	if mine {
 		level = batch.LogInfo
 	}
-	p.mended(RepairEndedRun, run.ExportID)
+	p.mended(RepairEndedRun, run.TeamID, run.ExportID)
 	p.tell(run.TeamID, run.ExportID, run.ID, level,
 		"Batch export for range "+run.Interval.String()+" ended without a word from its workflow: "+string(run.Status)+".")
 	if mine || !deliversAnew(run, execution) {

@@ -168,7 +168,7 @@ func (p *pass) startDue(ctx context.Context, d duty, i batch.Interval) (seeing, 
 	if err := p.Workflows.StartDue(ctx, d.export, i); err != nil {
 		return nobody, err
 	}
-	p.mended(RepairInterval, d.export.ID, zap.Stringer("interval", i))
+	p.mended(RepairInterval, d.export.TeamID, d.export.ID, zap.Stringer("interval", i))
 	p.tell(d.export.TeamID, d.export.ID, uuid.Nil, batch.LogInfo, fmt.Sprintf("Range %s was due and nobody had begun it: it is started.", i))
 	return owned, nil
 }
@@ -189,7 +189,7 @@ func (p *pass) tellMissed(e batch.Export, missed []batch.Interval) {
 		return
 	}
 	for _, i := range missed {
-		p.mended(RepairMissedInterval, e.ID, zap.Stringer("interval", i))
+		p.mended(RepairMissedInterval, e.TeamID, e.ID, zap.Stringer("interval", i))
 	}
 	p.tell(e.TeamID, e.ID, uuid.Nil, batch.LogError, fmt.Sprintf(
 		"%d intervals between %s and %s were due longer ago than the catch-up window of %s reaches, and were not delivered. A backfill delivers them.",

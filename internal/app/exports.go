@@ -174,7 +174,7 @@ func (s *Exports) Delete(ctx context.Context, teamID, userID int64, id uuid.UUID
 	}
 	if err := s.Schedules.Remove(ctx, e.ID); err != nil {
 		logOf(ctx, s.Log).Warn("The schedule of a deleted export is still there; the reconciler will remove it.",
-			zap.Stringer("batch_export_id", e.ID), zap.Error(err))
+			zap.Int64("team_id", e.TeamID), zap.Stringer("batch_export_id", e.ID), zap.Error(err))
 	} else if err := s.Store.MarkScheduled(ctx, e.ID, e.Revision); err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (s *Exports) schedule(ctx context.Context, e batch.Export) {
 		newer, err := s.project(ctx, e)
 		if err != nil {
 			logOf(ctx, s.Log).Warn("The schedule is not up to date; the reconciler will put it.",
-				zap.Stringer("batch_export_id", e.ID), zap.Error(err))
+				zap.Int64("team_id", e.TeamID), zap.Stringer("batch_export_id", e.ID), zap.Error(err))
 		}
 		if err != nil || newer == nil {
 			return

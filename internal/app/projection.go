@@ -20,6 +20,8 @@ type Schedule struct {
 	Paused   bool
 	// Drifted says that it is not as Put would make it, apart from being paused.
 	Drifted bool
+	// Unmarked says that it does not say whose it is, although Put would.
+	Unmarked bool
 }
 
 // inspections is how many schedules a pass compares with their definition, in turns: a look at each is a call to Temporal.
@@ -50,7 +52,7 @@ func (p *pass) staleSchedules(ctx context.Context) error {
 		if e.Deleted {
 			kind = RepairOrphanedSchedule
 		}
-		p.mended(kind, e.ID)
+		p.mended(kind, e.TeamID, e.ID)
 	}
 	return nil
 }
@@ -62,11 +64,10 @@ func (p *pass) schedules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	left, turn, ours := inspections, uuid.Nil, false
+	left, turn := inspections, uuid.Nil
 	err = each(ctx, p.Store.ActiveExports, func(e batch.Export) uuid.UUID { return e.ID }, func(ctx context.Context, e batch.Export) error {
 		is, listed := paused[e.ID]
 		delete(paused, e.ID)
-		ours = ours || listed
 		mine := left > 0 && bytes.Compare(e.ID[:], p.inspected[:]) > 0
 		if mine {
 			left, turn = left-1, e.ID
@@ -86,7 +87,7 @@ func (p *pass) schedules(ctx context.Context) error {
 		turn = uuid.Nil // the last one was reached: begin again
 	}
 	p.inspected = turn
-	return p.orphans(ctx, paused, ours)
+	return p.orphans(ctx, paused)
 }
 
 // inspect compares one schedule with its definition.
@@ -109,13 +110,15 @@ func (p *pass) inspect(ctx context.Context, e batch.Export) error {
 		return p.copyPause(ctx, e, s.Paused)
 	case s.Drifted:
 		kind = RepairDriftedSchedule
+	case s.Unmarked: // put by a version before the mark: its export is ours, and so is the schedule
+		return p.Workflows.Put(ctx, e)
 	default:
 		return nil
 	}
 	if err := p.Workflows.Put(ctx, e); err != nil {
 		return err
 	}
-	p.mended(kind, e.ID)
+	p.mended(kind, e.TeamID, e.ID)
 	return nil
 }
 
@@ -136,7 +139,7 @@ func (p *pass) overtake(ctx context.Context, e batch.Export, ahead int64) error 
 	if err := p.Workflows.Put(ctx, e); err != nil {
 		return err
 	}
-	p.mended(RepairAheadSchedule, e.ID)
+	p.mended(RepairAheadSchedule, e.TeamID, e.ID)
 	p.tell(e.TeamID, e.ID, uuid.Nil, batch.LogWarning, "The schedule was of a newer definition than the database has, and was put again: the database was restored.")
 	return p.Store.MarkScheduled(ctx, e.ID, e.Revision)
 }
@@ -162,7 +165,7 @@ func (p *pass) copyPause(ctx context.Context, e batch.Export, paused bool) error
 	if paused {
 		what = "paused"
 	}
-	p.mended(RepairPause, e.ID, zap.Bool("paused", paused))
+	p.mended(RepairPause, e.TeamID, e.ID, zap.Bool("paused", paused))
 	p.tell(e.TeamID, e.ID, uuid.Nil, batch.LogWarning, "Somebody "+what+" the batch export in Temporal.")
 	if err := p.Workflows.Adopt(ctx, e); err != nil {
 		return err
@@ -170,33 +173,47 @@ func (p *pass) copyPause(ctx context.Context, e batch.Export, paused bool) error
 	return p.Store.MarkScheduled(ctx, e.ID, e.Revision)
 }
 
-// orphans removes the schedules whose export is deleted, and those whose export is not in the database at all: it was made
-// after the backup from which that was restored. When we know none of the schedules, they are not ours.
-func (p *pass) orphans(ctx context.Context, scheduled map[uuid.UUID]bool, ours bool) error {
-	var deleted, unknown []uuid.UUID
+// orphans removes the schedules whose export is deleted, and those that we put and whose export is not in the database at
+// all: it was made after the backup from which that was restored. What others put in the namespace is theirs, and so is
+// what does not say whose it is.
+func (p *pass) orphans(ctx context.Context, scheduled map[uuid.UUID]bool) error {
+	strangers, left := 0, inspections
 	for id := range scheduled {
 		e, err := p.Store.ExportByID(ctx, id)
-		switch {
-		case errors.Is(err, batch.ErrNotFound): // an export is written before its schedule, so it was there when we looked
-			unknown = append(unknown, id)
-		case err != nil:
-			return err
-		case e.Deleted:
-			deleted = append(deleted, id)
-		default:
-			ours = true // made since we looked
+		orphaned := err == nil && e.Deleted
+		if errors.Is(err, batch.ErrNotFound) { // an export is written before its schedule, so it was there when we looked
+			strangers++
+			if left--; left >= 0 {
+				orphaned, err = p.isOurs(ctx, id)
+			} else {
+				err = nil
+			}
 		}
-	}
-	if ours = ours || len(deleted) > 0; !ours {
-		return nil
-	}
-	for _, id := range append(deleted, unknown...) {
+		if err != nil {
+			return err
+		}
+		if !orphaned {
+			continue
+		}
+		if e.ID == uuid.Nil {
+			strangers--
+		}
 		if err := p.Workflows.Remove(ctx, id); err != nil {
 			return err
 		}
-		p.mended(RepairOrphanedSchedule, id)
+		p.mended(RepairOrphanedSchedule, e.TeamID, id)
 	}
+	if strangers > 0 && strangers != p.strangers {
+		p.Log.Warn("The namespace of Temporal has schedules that are not ours. They are left alone, but installations that share a namespace take each other's tasks: see tranche doctor.",
+			zap.Int("schedules", strangers))
+	}
+	p.Reconciler.strangers = strangers
 	return nil
+}
+
+func (p *pass) isOurs(ctx context.Context, id uuid.UUID) (bool, error) {
+	by, err := p.Workflows.PutBy(ctx, id)
+	return err == nil && by != uuid.Nil && by == p.Installation, err
 }
 
 // setPaused pauses an export that runs, or lets one run that is paused.

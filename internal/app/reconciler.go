@@ -64,6 +64,8 @@ type ReconcilerWorkflows interface {
 	Adopt(ctx context.Context, e batch.Export) error
 	// Scheduled returns the exports that have a schedule, and whether it is paused. It may lag behind by seconds.
 	Scheduled(ctx context.Context) (map[uuid.UUID]bool, error)
+	// PutBy returns the installation that put a schedule; zero = it does not say, or there is no schedule.
+	PutBy(ctx context.Context, exportID uuid.UUID) (uuid.UUID, error)
 	// Schedule compares the export's schedule with what Put would make of it.
 	Schedule(ctx context.Context, e batch.Export) (Schedule, error)
 	// StartInterval starts the workflow of an interval, unless one runs.
@@ -130,6 +132,11 @@ type Reconciler struct {
 	// CatchUp is how long an interval may be overdue and is still started.
 	CatchUp time.Duration
 
+	// Installation is who we are: only schedules that we put are removed when we know nothing of their export.
+	Installation uuid.UUID
+
+	// strangers is how many schedules the last pass left alone because they are not ours.
+	strangers int
 	// inspected is the export behind which the next pass inspects schedules.
 	inspected uuid.UUID
 }
@@ -159,13 +166,16 @@ type pass struct {
 	told map[told]int
 }
 
-// mended says what was repaired.
-func (p *pass) mended(kind Repair, exportID uuid.UUID, fields ...zap.Field) {
+// mended says what was repaired, and whose it is; no team = nobody knows.
+func (p *pass) mended(kind Repair, teamID int64, exportID uuid.UUID, fields ...zap.Field) {
 	p.done[kind]++
 	if action, ok := repairActions[kind]; ok {
 		p.told[told{action, exportID}]++
 	}
 	p.Metrics.Repaired(string(kind))
+	if teamID != 0 {
+		fields = append(fields, zap.Int64("team_id", teamID))
+	}
 	p.Log.Warn("The reconciler mended what had come apart.",
 		append(fields, zap.String("repair", string(kind)), zap.Stringer("batch_export_id", exportID))...)
 }

@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -43,7 +42,7 @@ func newWorld(t *testing.T, hours float64) *world {
 	require.NoError(t, w.CreateExport(t.Context(), w.export))
 	w.Reconciler = &app.Reconciler{
 		Store: w.DB, Workflows: w.temporal, Logs: w, Metrics: silence{}, Log: zap.NewNop(), Now: clock,
-		Grace: time.Minute, CatchUp: 30 * 24 * time.Hour,
+		Grace: time.Minute, CatchUp: 30 * 24 * time.Hour, Installation: uuid.New(),
 	}
 	return w
 }
@@ -239,117 +238,6 @@ func TestAnOutageIsCaughtUpPassByPass(t *testing.T) {
 	}
 }
 
-func TestASchedulesStateIsMendedOrCopied(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		have   app.Schedule
-		listed bool
-		age    time.Duration // of the export
-		repair app.Repair
-		put    bool
-		paused bool // the export, afterwards
-	}{
-		"it is as it should be":            {have: app.Schedule{Found: true, Revision: 1}, listed: true},
-		"somebody removed it":              {repair: app.RepairMissingSchedule, put: true},
-		"it is about to be made":           {age: time.Second},
-		"the list lags behind":             {have: app.Schedule{Found: true, Revision: 1}},
-		"somebody changed it":              {have: app.Schedule{Found: true, Revision: 1, Drifted: true}, listed: true, repair: app.RepairDriftedSchedule, put: true},
-		"it is of an older definition":     {have: app.Schedule{Found: true, Paused: true}, listed: true, repair: app.RepairStaleSchedule, put: true},
-		"it is of a newer definition":      {have: app.Schedule{Found: true, Revision: 7, Paused: true}, listed: true, repair: app.RepairAheadSchedule, put: true},
-		"somebody paused it in Temporal":   {have: app.Schedule{Found: true, Revision: 1, Paused: true}, listed: true, repair: app.RepairPause, put: true, paused: true},
-		"somebody paused it and edited it": {have: app.Schedule{Found: true, Revision: 1, Paused: true, Drifted: true}, listed: true, repair: app.RepairPause, put: true, paused: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, 0)
-			require.NoError(t, w.MarkScheduled(t.Context(), w.export.ID, 1))
-			if w.now = noon.Add(10 * time.Minute); c.age > 0 {
-				w.now = noon.Add(c.age)
-			}
-			w.temporal.schedule = c.have
-			if c.listed {
-				w.temporal.listed[w.export.ID] = c.have.Paused
-			}
-			done := w.reconcile(t)
-			if c.repair == "" {
-				require.Empty(t, done)
-			} else {
-				require.Equal(t, app.Repairs{c.repair: 1}, done)
-			}
-			require.Equal(t, c.put, len(w.temporal.put) == 1)
-			e, err := w.ExportByID(t.Context(), w.export.ID)
-			require.NoError(t, err)
-			require.Equal(t, c.paused, e.Paused)
-			if c.repair == app.RepairAheadSchedule {
-				require.Equal(t, []int64{8, 8, 8}, []int64{e.Revision, e.ScheduledRevision, w.temporal.put[0].Revision})
-				require.True(t, w.said("the database was restored"))
-				_, err := w.ExportAt(t.Context(), e.ID, 1)
-				require.NoError(t, err, "runs that began with it still find it")
-			}
-			require.Equal(t, c.repair == app.RepairPause, w.said("paused the batch export in Temporal"))
-			if c.repair == app.RepairPause {
-				require.Equal(t, w.now, *e.LastPausedAt)
-				require.Equal(t, e.Revision, e.ScheduledRevision)
-				require.True(t, w.temporal.put[0].Paused, "what is put is what was copied")
-			}
-		})
-	}
-}
-
-func TestUnpausingInTemporalUnpausesTheExport(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 0)
-	w.update(t, func(e *batch.Export) { e.Paused = true })
-	require.NoError(t, w.MarkScheduled(t.Context(), w.export.ID, 2))
-	w.now = noon.Add(2 * time.Hour)
-	w.temporal.schedule, w.temporal.listed[w.export.ID] = app.Schedule{Found: true, Revision: 2}, false
-	w.reconcile(t)
-	require.True(t, w.said("Somebody unpaused the batch export in Temporal."))
-	w.now = noon.Add(200 * time.Minute)
-	w.reconcile(t)
-	require.Equal(t, []batch.Interval{storagetest.Hour(3)}, w.temporal.started, "what ended while it was paused is not due")
-}
-
-func TestTheScheduleOfADeletedExportIsRemoved(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 0)
-	w.update(t, func(e *batch.Export) { e.Deleted = true })
-	require.NoError(t, w.MarkScheduled(t.Context(), w.export.ID, 2))
-	w.temporal.listed[w.export.ID] = false
-	require.Equal(t, app.Repairs{app.RepairOrphanedSchedule: 1}, w.reconcile(t))
-	require.Equal(t, []uuid.UUID{w.export.ID}, w.temporal.removed)
-}
-
-func TestAScheduleOfWhichTheDatabaseKnowsNothingIsRemovedIfItIsOurs(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 0)
-	require.NoError(t, w.MarkScheduled(t.Context(), w.export.ID, 1))
-	unknown := uuid.New()
-	w.temporal.listed[unknown] = false
-	require.Empty(t, w.reconcile(t), "none of the schedules is known: they are another service's")
-	w.temporal.schedule, w.temporal.listed[w.export.ID] = app.Schedule{Found: true, Revision: 1}, false
-	require.Equal(t, app.Repairs{app.RepairOrphanedSchedule: 1}, w.reconcile(t))
-	require.Equal(t, []uuid.UUID{unknown}, w.temporal.removed)
-}
-
-// A definition that was changed since we read it is not that of a database that was restored.
-func TestAScheduleThatIsNewerThanWhatWasReadIsLeftAlone(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 0)
-	require.NoError(t, w.MarkScheduled(t.Context(), w.export.ID, 1))
-	w.now = noon.Add(10 * time.Minute)
-	w.temporal.schedule, w.temporal.listed[w.export.ID] = app.Schedule{Found: true, Revision: 2}, false
-	w.temporal.looked = func() {
-		w.update(t, func(e *batch.Export) { e.Name = "changed meanwhile" })
-		require.NoError(t, w.MarkScheduled(t.Context(), w.export.ID, 2))
-	}
-	require.Empty(t, w.reconcile(t))
-	e, err := w.ExportByID(t.Context(), w.export.ID)
-	require.NoError(t, err)
-	require.EqualValues(t, 2, e.Revision)
-	require.Empty(t, w.temporal.put)
-}
-
 func TestARunWithoutAWorkflowIsClosed(t *testing.T) {
 	t.Parallel()
 	i := storagetest.Hour(0)
@@ -416,90 +304,6 @@ func TestARunShowsThatItsWorkerDidNotAnswer(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "the destination does not answer", got.LatestError, "what a later try says is newer")
 }
-
-// A temporal is Temporal as the tests want it.
-type temporal struct {
-	listed    map[uuid.UUID]bool
-	schedule  app.Schedule
-	intervals map[int64]app.Execution
-	runs      map[uuid.UUID]app.Execution
-	retries   map[uuid.UUID]*app.Retry
-	looked    func() // what happens while a schedule is described
-
-	put           []batch.Export
-	removed       []uuid.UUID
-	started, anew []batch.Interval
-	cancelled     []uuid.UUID   // backfills
-	backfill      app.Execution // of any backfill
-}
-
-func newTemporal() *temporal {
-	return &temporal{
-		listed: map[uuid.UUID]bool{}, intervals: map[int64]app.Execution{}, runs: map[uuid.UUID]app.Execution{},
-		retries: map[uuid.UUID]*app.Retry{}, backfill: app.ExecutionRunning,
-	}
-}
-
-func (f *temporal) Put(_ context.Context, e batch.Export) error {
-	f.put = append(f.put, e)
-	f.schedule, f.listed[e.ID] = app.Schedule{Found: true, Revision: e.Revision, Paused: e.Paused}, e.Paused
-	return nil
-}
-
-func (f *temporal) Adopt(ctx context.Context, e batch.Export) error {
-	e.Paused = f.schedule.Paused
-	return f.Put(ctx, e)
-}
-
-func (f *temporal) Remove(_ context.Context, id uuid.UUID) error {
-	f.removed = append(f.removed, id)
-	return nil
-}
-
-func (f *temporal) Scheduled(context.Context) (map[uuid.UUID]bool, error) {
-	all := map[uuid.UUID]bool{}
-	for id, paused := range f.listed {
-		all[id] = paused
-	}
-	return all, nil
-}
-
-func (f *temporal) Schedule(context.Context, batch.Export) (app.Schedule, error) {
-	if f.looked != nil {
-		f.looked()
-	}
-	return f.schedule, nil
-}
-
-func (f *temporal) StartInterval(_ context.Context, _ batch.Export, i batch.Interval) error {
-	f.anew = append(f.anew, i)
-	return nil
-}
-
-func (f *temporal) StartDue(_ context.Context, _ batch.Export, i batch.Interval) error {
-	f.started = append(f.started, i)
-	return nil
-}
-
-func (f *temporal) DescribeInterval(_ context.Context, _ uuid.UUID, end time.Time) (app.Execution, string, error) {
-	return f.intervals[end.Unix()], "an execution's id", nil
-}
-
-func (f *temporal) DescribeRun(_ context.Context, r batch.Run) (app.Execution, *app.Retry, error) {
-	return f.runs[r.ID], f.retries[r.ID], nil
-}
-
-func (f *temporal) DescribeBackfill(context.Context, batch.Backfill) (app.Execution, error) {
-	return f.backfill, nil
-}
-
-func (f *temporal) StartBackfill(context.Context, batch.Export, batch.Backfill) error { return nil }
-func (f *temporal) CancelBackfill(_ context.Context, b batch.Backfill) error {
-	f.cancelled = append(f.cancelled, b.ID)
-	return nil
-}
-
-func (f *temporal) SteerBackfill(context.Context, batch.Backfill) error { return nil }
 
 type silence struct{}
 

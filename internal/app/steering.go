@@ -59,6 +59,6 @@ func (p *pass) steer(ctx context.Context, b batch.Backfill) error {
 	if err := p.Workflows.SteerBackfill(ctx, b); err != nil {
 		return err
 	}
-	p.mended(RepairBackfill, b.ExportID)
+	p.mended(RepairBackfill, b.TeamID, b.ExportID)
 	return nil
 }

@@ -112,7 +112,7 @@ func (s *Exports) runStep(ctx context.Context, plugin destinations.Plugin, e bat
 	if selected, err := s.Models.Select(e); err == nil {
 		model = selected.Delivered()
 	}
-	destination, err := plugin.OpenFor(ctx, destinations.Owner{TeamID: e.TeamID, ExportID: e.ID, Model: model}, e.Destination.Config)
+	destination, err := plugin.OpenFor(ctx, destinations.Owner{TeamID: e.TeamID, ExportID: e.ID, Model: model, Attended: true}, e.Destination.Config)
 	if err != nil {
 		return err
 	}

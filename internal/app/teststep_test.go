@@ -32,6 +32,27 @@ func TestAStepThatAsksHasAQuestionMark(t *testing.T) {
 	}
 }
 
+// Whoever presses the button waits: destinations are told so.
+func TestDestinationsAreToldThatSomebodyWaitsForATest(t *testing.T) {
+	t.Parallel()
+	type settings struct{}
+	var owner destinations.Owner
+	plugin := destinations.Define(destinations.Definition[settings]{
+		Type: "Curious", Steps: []destinations.Step{{Name: "ask"}},
+		OpenFor: func(_ context.Context, o destinations.Owner, _ settings) (destinations.Destination, error) {
+			owner = o
+			return nil, batch.Errorf(batch.CodeUnavailable, nil, "nobody is in")
+		},
+	})
+	s := app.Exports{Models: query.PostHog(), Plugins: destinations.NewRegistry(plugin), Log: zap.NewNop(), Now: time.Now}
+	draft := app.Draft{Name: "x", Destination: app.DestinationDraft{Type: "Curious"}}
+	result, err := s.TestDraft(t.Context(), 7, draft, 0)
+	require.NoError(t, err)
+	require.Equal(t, "Nobody is in.", result.Message)
+	require.True(t, owner.Attended)
+	require.EqualValues(t, 7, owner.TeamID)
+}
+
 func TestAStepThatHangsFailsInTime(t *testing.T) {
 	t.Parallel()
 	type settings struct{}

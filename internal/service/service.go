@@ -5,6 +5,7 @@ package service
 import (
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
@@ -43,6 +44,8 @@ type Parts struct {
 	Converter converter.DataConverter
 	// Namespace is that of Temporal; empty = default.
 	Namespace string
+	// Installation is who we are among those who share the namespace; zero = schedules do not say whose they are.
+	Installation uuid.UUID
 	// Registry is where the parts register what they measure; nil = nowhere.
 	Registry *prometheus.Registry
 	// Tracing makes traces; nil = none.
@@ -69,7 +72,7 @@ func (p Parts) notifier() *app.Notifier {
 
 // flows is our side of Temporal.
 func (p Parts) flows() *workflows.Client {
-	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp, Namespace: p.Namespace, Converter: p.Converter}
+	return &workflows.Client{Temporal: p.Temporal, CatchUp: p.CatchUp, Namespace: p.Namespace, Converter: p.Converter, Installation: p.Installation}
 }
 
 // Quotas are the limits of teams.

@@ -107,7 +107,7 @@ func (p Parts) StartWorker(o WorkerOptions) (*Worker, error) {
 	keeper := housekeeper{
 		reconciler: &app.Reconciler{
 			Store: p.store(), Workflows: flows, Logs: p.RunLog, Metrics: p.Metrics, Log: p.Log, Now: time.Now, Grace: o.Grace,
-			CatchUp: cmp.Or(p.CatchUp, workflows.DefaultCatchUp),
+			CatchUp: cmp.Or(p.CatchUp, workflows.DefaultCatchUp), Installation: p.Installation,
 		},
 		sweeper:   &activities.Sweeper{Activities: acts, Store: p.store(), Grace: o.Grace},
 		recounter: &activities.Recounter{Activities: acts, Store: p.store(), After: o.RecountAfter},

@@ -67,6 +67,10 @@ func fieldsOf(pairs []any) []zap.Field {
 		case sdkWorkflowID:
 			workflowID = text
 		case sdkWorkflowType:
+			if workflowType != "" { // of a child that it starts
+				name = "child_workflow_type"
+				break
+			}
 			workflowType = text
 		case sdkRunID:
 			execution, name = text, "temporal_run_id"

@@ -31,7 +31,10 @@ func TestLinesOfTheSDKHaveOurNames(t *testing.T) {
 	log.Info("Of a backfill.", "WorkflowID", "backfill", "RunID", execution, "WorkflowType", "Backfill", "odd")
 	require.Equal(t, zapcore.DebugLevel, logs.All()[1].Level)
 	require.NotContains(t, logs.All()[1].ContextMap(), "run_id")
+	log.Info("It starts a run.", "WorkflowID", "backfill", "RunID", execution, "WorkflowType", "Backfill", "ChildWorkflowID", id, "WorkflowType", "ExportInterval")
+	require.NotContains(t, logs.All()[2].ContextMap(), "run_id", "the execution is the backfill's")
+	require.Equal(t, "Backfill", logs.All()[2].ContextMap()["workflow_type"])
 	log.Debug("Nothing.")
 	log.Error("Nothing.")
-	require.Len(t, logs.All(), 4)
+	require.Len(t, logs.All(), 5)
 }
