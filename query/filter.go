@@ -253,10 +253,15 @@ func (f Filter) positive(operator string, p Property) (Expr, error) {
 // exact compares text with text and numbers with numbers.
 func (f Filter) exact(p Property) (Expr, error) {
 	texts, numbers := []Expr{p}, []Expr{call(FunctionToFloat, TypeFloat, p)}
+	integers := []Expr{call(FunctionToInt, TypeInteger, p)}
 	for _, v := range f.values() {
 		switch v := v.(type) {
 		case int64:
-			numbers = append(numbers, Number(float64(v)))
+			if large(Integer(v)) {
+				integers = append(integers, Integer(v))
+			} else {
+				numbers = append(numbers, Number(float64(v)))
+			}
 		case float64:
 			numbers = append(numbers, Number(v))
 		default:
@@ -264,7 +269,7 @@ func (f Filter) exact(p Property) (Expr, error) {
 		}
 	}
 	var any []Expr
-	for _, args := range [][]Expr{texts, numbers} {
+	for _, args := range [][]Expr{texts, numbers, integers} {
 		if len(args) > 1 {
 			any = append(any, call(FunctionIn, TypeBoolean, args...))
 		}
