@@ -1,6 +1,7 @@
 package query_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -44,6 +45,19 @@ func TestQueriesOverEventsAreRefusedInTheWordsThatClientsKnow(t *testing.T) {
 			require.Equal(t, want, refused.Message)
 		})
 	}
+}
+
+func TestPatternsThatNoSourceTakesAreRefused(t *testing.T) {
+	t.Parallel()
+	for pattern, want := range map[string]string{
+		strings.Repeat(`(\pL|\pN)*`, 90): "too many classes", strings.Repeat("x", 1001): "at most 1000 characters", "x{256}": "repeats at most 255 times",
+		"(x": "not a regular expression", `\1`: "not a regular expression", "(?=x)": "not a regular expression", "x++": "not a regular expression",
+	} {
+		_, err := query.ParseRegexp(pattern)
+		require.ErrorContains(t, err, want)
+	}
+	_, err := query.ParseRegexp(`^[\pL\pN]+$`)
+	require.NoError(t, err)
 }
 
 func TestTheSchemaShowsWhatAQueryBecame(t *testing.T) {

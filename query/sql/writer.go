@@ -108,11 +108,12 @@ func (w writer) call(c query.Call) (fragment, error) {
 	case query.FunctionCoalesce:
 		return fill("coalesce(@*)", args...), nil
 	case query.FunctionIn:
-		value := args[0]
-		if c.Args[0].Type() == query.TypeFloat && w.Dialect.column == inClickHouse {
-			value = fill("(@1 + 0)", value) // zero is not minus zero to its lists
+		if w.Dialect.list != nil {
+			if list, ok := w.Dialect.list(c.Args); ok {
+				return fill("(@1 IN @2)", clickHouseListed(c.Args[0], args[0]), list), nil
+			}
 		}
-		return fill("(@1 IN @2)", value, joined(", ", args[1:])), nil
+		return fill("(@1 IN @2)", args[0], joined(", ", args[1:])), nil
 	case query.FunctionMultiIf:
 		return cases(args), nil
 	}
