@@ -147,3 +147,16 @@ func TestTheMostFilters(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
 }
+
+// Names that statements give to what they read are never taken for columns of the table, such as the tenant's.
+func TestColumnsWithNumbersForNames(t *testing.T) {
+	t.Parallel()
+	m := numbers()[0].At(nil, map[query.Field]string{"team": "0", "at": "1", "n": "2"})
+	s := start(t, clickhouse.Options{Models: query.Catalog{m}},
+		"CREATE TABLE numbers (`0` Int64, `1` DateTime64(6, 'UTC'), `2` Int64) ENGINE = MergeTree ORDER BY `0`",
+		"INSERT INTO numbers SELECT number, toDateTime64('2026-03-01 12:00:00', 6, 'UTC'), 1 FROM numbers(3)")
+	q := query.Query{TeamID: 1, Model: "numbers", Interval: day, Columns: []query.Column{{Name: "n", Field: "n"}, {Name: "t", Field: "team"}, {Name: "m", Field: "n"}}}
+	rows, err := read(t.Context(), s, q, day)
+	require.NoError(t, err)
+	require.Equal(t, []string{"1 | 1 | 1"}, rows)
+}
