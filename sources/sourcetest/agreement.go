@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +13,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/google/uuid"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"tranche/batch"
@@ -245,7 +244,7 @@ func (a agreement) compare(ctx context.Context, t *testing.T, columns []query.Ex
 func requireAgreement(t *testing.T, want, got map[string][]any, about string, args ...any) {
 	t.Helper()
 	for id, values := range want {
-		if slices.EqualFunc(values, got[id], func(a, b any) bool { return assert.ObjectsAreEqual(a, b) }) {
+		if reflect.DeepEqual(values, got[id]) {
 			delete(want, id)
 			delete(got, id)
 		}
