@@ -156,6 +156,9 @@ func buildNumeric(name string, args []Expr) (Expr, error) {
 			return nil, typeErrorf("%s: %s", name, err)
 		}
 	}
+	if name == FunctionNegate && e.Type() == TypeInteger {
+		return call(FunctionMinus, TypeInteger, Integer(0), e), nil // the smallest has no opposite
+	}
 	return call(name, e.Type(), e), nil
 }
 
@@ -190,7 +193,14 @@ func buildRound(name string, args []Expr) (Expr, error) {
 		}
 		digits = n
 	}
-	return call(name, TypeFloat, e, Number(math.Pow10(int(digits)))), nil
+	nearest := func(e Expr) Expr {
+		return call(FunctionFloor, TypeFloat, call(FunctionPlus, TypeFloat, e, Number(0.5)))
+	}
+	if digits == 0 {
+		return nearest(e), nil
+	}
+	scale := Number(math.Pow10(int(digits)))
+	return call(FunctionDivide, TypeFloat, nearest(call(FunctionMultiply, TypeFloat, e, scale)), scale), nil
 }
 
 // buildIf takes conditions with values and what else: if(c, a, b), multiIf(c1, a1, c2, a2, b).

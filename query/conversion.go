@@ -10,8 +10,11 @@ import (
 // What text must look like to be read as a number or a time: the same in every source, and such that no source can fail
 // or overflow when it reads it. Anything else is null.
 const (
-	// IntegerPattern is of integers that fit 64 bits.
-	IntegerPattern = `^-?[0-9]{1,18}$`
+	// IntegerPattern is of integers that fit 64 bits, up to 9223372036854775807, whatever their sign.
+	IntegerPattern = `^-?(?:[0-9]{1,18}|[0-8][0-9]{18}|9[01][0-9]{17}|92[01][0-9]{16}|922[0-2][0-9]{15}|9223[0-2][0-9]{14}` +
+		`|92233[0-6][0-9]{13}|922337[01][0-9]{12}|92233720[0-2][0-9]{10}|922337203[0-5][0-9]{9}|9223372036[0-7][0-9]{8}` +
+		`|92233720368[0-4][0-9]{7}|922337203685[0-3][0-9]{6}|9223372036854[0-6][0-9]{5}|92233720368547[0-6][0-9]{4}` +
+		`|922337203685477[0-4][0-9]{3}|9223372036854775[0-7][0-9]{2}|922337203685477580[0-7])$`
 	// FloatPattern is of numbers that a float64 can hold.
 	FloatPattern = `^-?[0-9]{1,200}(?:\.[0-9]{1,50})?(?:[eE][+-]?[0-9]{1,2})?$`
 	// TimePattern is of times from 1900 to 2199 in ISO 8601; without an offset they are UTC.
@@ -160,8 +163,18 @@ func buildDateDiff(name string, args []Expr) (Expr, error) {
 	return call(name, TypeInteger, Text(unit), from, to), nil
 }
 
-// maxAdded is how many units a constant adds to a time at most.
-const maxAdded = 1_000_000
+const (
+	// maxAdded is how many units a constant adds to a time at most.
+	maxAdded = 1_000_000
+	// maxShift is more than there is between the first and the last time that dateAdd can give, in microseconds.
+	maxShift = 300 * 366 * 86400e6
+)
+
+// Times of which dateAdd can tell another one, and those that it can give: the same years as of times in text.
+const (
+	FirstTime = -2_208_988_800_000_000 // 1900-01-01, in microseconds
+	AfterTime = 7_258_118_400_000_000  // 2200-01-01
+)
 
 func buildDateAdd(name string, args []Expr) (Expr, error) {
 	if err := arity(name, args, 3, 3); err != nil {
@@ -180,7 +193,7 @@ func buildDateAdd(name string, args []Expr) (Expr, error) {
 		return nil, typeErrorf("%s: %s", name, err)
 	}
 	micros, _ := UnitMicros(unit)
-	return call(name, TypeInstant, at, Integer(n*micros)), nil
+	return call(name, TypeInstant, at, Integer(min(max(n*micros, -maxShift), maxShift))), nil
 }
 
 // buildEmpty is about text that is absent or has no characters.

@@ -24,8 +24,8 @@ func Text(s string) Literal { return Literal{Value: s, Of: TypeString} }
 // Integer is a constant of type integer.
 func Integer(n int64) Literal { return Literal{Value: n, Of: TypeInteger} }
 
-// Number is a constant of type float.
-func Number(f float64) Literal { return Literal{Value: f, Of: TypeFloat} }
+// Number is a constant of type float. There is no negative zero.
+func Number(f float64) Literal { return Literal{Value: f + 0, Of: TypeFloat} }
 
 // Truth is a constant of type boolean.
 func Truth(b bool) Literal { return Literal{Value: b, Of: TypeBoolean} }

@@ -81,8 +81,12 @@ var opposites = map[string]string{
 	opIsNot: opExact, opNotIContains: opIContains, opNotRegex: opRegex, opNotIn: opExact, opIsNotSet: opIsSet,
 }
 
-// maxFilters bounds the filters of an export.
-const maxFilters = 100
+// Limits of the filters of an export. All values together, and the bytes of their texts, must fit into one statement.
+const (
+	maxFilters    = 100
+	maxAllValues  = 20_000
+	maxAllStrings = 192 << 10
+)
 
 // ParseFilters reads filters as they were sent: decoded JSON. Errors are *FilterError.
 func ParseFilters(sent any) ([]Filter, error) {
@@ -104,7 +108,25 @@ func ParseFilters(sent any) ([]Filter, error) {
 		}
 		filters = append(filters, f)
 	}
+	if values, size := extent(filters); values > maxAllValues || size > maxAllStrings {
+		return nil, &FilterError{Index: -1, Detail: fmt.Sprintf("The filters have more than %d values, or %d bytes of text", maxAllValues, maxAllStrings)}
+	}
 	return filters, nil
+}
+
+// extent is how many values there are in filters, and how much text.
+func extent(filters []Filter) (values, size int) {
+	for _, f := range filters {
+		size += len(f.Key)
+		all := f.values()
+		values += len(all)
+		for _, v := range all {
+			if text, ok := v.(string); ok {
+				size += len(text)
+			}
+		}
+	}
+	return values, size
 }
 
 // detail is a sentence about a filter; ParseFilters says which.
@@ -253,10 +275,15 @@ func (f Filter) positive(operator string, p Property) (Expr, error) {
 // exact compares text with text and numbers with numbers.
 func (f Filter) exact(p Property) (Expr, error) {
 	texts, numbers := []Expr{p}, []Expr{call(FunctionToFloat, TypeFloat, p)}
+	integers := []Expr{call(FunctionToInt, TypeInteger, p)}
 	for _, v := range f.values() {
 		switch v := v.(type) {
 		case int64:
-			numbers = append(numbers, Number(float64(v)))
+			if large(Integer(v)) {
+				integers = append(integers, Integer(v))
+			} else {
+				numbers = append(numbers, Number(float64(v)))
+			}
 		case float64:
 			numbers = append(numbers, Number(v))
 		default:
@@ -264,7 +291,7 @@ func (f Filter) exact(p Property) (Expr, error) {
 		}
 	}
 	var any []Expr
-	for _, args := range [][]Expr{texts, numbers} {
+	for _, args := range [][]Expr{texts, numbers, integers} {
 		if len(args) > 1 {
 			any = append(any, call(FunctionIn, TypeBoolean, args...))
 		}

@@ -67,6 +67,10 @@ const (
 	FunctionJSONHas         = "JSONHas"
 )
 
+// Greatest is above the size of any float that arithmetic takes or gives: of larger ones it gives null. Its square is
+// beyond what a float can hold, which some sources take for an error.
+const Greatest = 1e300
+
 // The units of dateTrunc; dateDiff and dateAdd know those that always have the same length.
 const (
 	UnitSecond = "second"

@@ -22,6 +22,19 @@ type Model struct {
 	Fields []FieldSpec
 }
 
+// The names that statements have for things of theirs: the number of a row among those of its key, and the beginning of
+// what they give out.
+const (
+	NewestColumn   = "tranche_newest"
+	NumberedColumn = "tranche_column_"
+)
+
+// Reserved says whether no column of a table may have the name, in any case, since statements have it.
+func Reserved(column string) bool {
+	column = strings.ToLower(column)
+	return column == NewestColumn || strings.HasPrefix(column, NumberedColumn)
+}
+
 // A FieldSpec is a field of a model.
 type FieldSpec struct {
 	Name Field
@@ -112,6 +125,9 @@ func (c Catalog) Validate() error {
 		for _, f := range m.Fields {
 			if f.Column == "" && (f.Instead == nil || f.Name == m.Tenant || f.Name == m.Ingested) {
 				return batch.Errorf(batch.CodeConfig, nil, "the table of the model %s needs a column for %s", m.Name, f.Name)
+			}
+			if Reserved(f.Column) {
+				return batch.Errorf(batch.CodeConfig, nil, "the model %s cannot have the column %q: the name is ours", m.Name, f.Column)
 			}
 		}
 		for _, f := range slices.Concat([]Field{m.Tenant, m.Ingested}, m.Key, m.Version) {

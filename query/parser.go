@@ -205,7 +205,7 @@ func (p *parser) in(left node) (node, error) {
 	} else if err := p.expect("("); err != nil {
 		return nil, err
 	}
-	if p.peek().keyword("SELECT") || p.peek().keyword("WITH") {
+	if p.subquery() {
 		return subqueryNode{}, p.skipParenthesis()
 	}
 	args, err := p.list(closing)

@@ -46,7 +46,7 @@ func number(text string) (node, error) {
 
 func (p *parser) parenthesis() (node, error) {
 	p.next()
-	if p.peek().keyword("SELECT") || p.peek().keyword("WITH") {
+	if p.subquery() {
 		return subqueryNode{}, p.skipParenthesis()
 	}
 	n, err := p.expression()
@@ -55,6 +55,9 @@ func (p *parser) parenthesis() (node, error) {
 	}
 	return n, p.expect(")")
 }
+
+// subquery says whether a SELECT begins.
+func (p *parser) subquery() bool { return p.peek().keyword("SELECT") || p.peek().keyword("WITH") }
 
 // skipParenthesis passes over what is refused later, up to the parenthesis that closes the open one.
 func (p *parser) skipParenthesis() error {
@@ -121,7 +124,10 @@ func (p *parser) list(closing string) ([]node, error) {
 	var all []node
 	for {
 		if p.peek().keyword("DISTINCT") {
-			return nil, &RefusalError{Message: "Unsupported HogQL query"}
+			return nil, &RefusalError{Message: unsupported}
+		}
+		if closing == ")" && len(all) == 0 && p.subquery() { // as in EXISTS (SELECT …)
+			return []node{subqueryNode{}}, p.skipParenthesis()
 		}
 		n, err := p.expression()
 		if err != nil {

@@ -6,6 +6,8 @@ import "regexp/syntax"
 const (
 	maxPattern = 1000
 	maxRepeat  = 255 // PostgreSQL's
+	// maxRanges bounds what classes such as \pL are written out as: the pattern is sent with each statement.
+	maxRanges = 8000
 )
 
 // ParseRegexp reads a regular expression in RE2's syntax, without captures that mean anything. What it gives is printed
@@ -21,7 +23,22 @@ func ParseRegexp(pattern string) (*syntax.Regexp, error) {
 	if repeats(parsed) {
 		return nil, typeErrorf("a regular expression repeats at most %d times", maxRepeat)
 	}
+	if ranges(parsed) > maxRanges {
+		return nil, typeErrorf("a regular expression has too many classes of characters such as \\pL")
+	}
 	return parsed, nil
+}
+
+// ranges counts the ranges of characters that the expression is made of.
+func ranges(r *syntax.Regexp) int {
+	n := 0
+	if r.Op == syntax.OpCharClass {
+		n = len(r.Rune) / 2
+	}
+	for _, sub := range r.Sub {
+		n += ranges(sub)
+	}
+	return n
 }
 
 // repeats says whether something is repeated more often than every source can.

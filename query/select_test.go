@@ -1,6 +1,7 @@
 package query_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,27 +12,30 @@ import (
 func TestQueriesOverEventsAreRefusedInTheWordsThatClientsKnow(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"SELECT":                                             "Failed to parse query",
-		"SELECT event FROM events WHERE (":                   "Failed to parse query",
-		"SELECT 'event FROM events":                          "Failed to parse query",
-		"SELECT event FROM events; DROP TABLE x":             "Failed to parse query",
-		"SELECT unknown_field FROM events":                   "Invalid HogQL query: Unable to resolve field: unknown_field",
-		"SELECT event FROM events JOIN persons":              "JOINs are not supported",
-		"SELECT event FROM events, persons":                  "JOINs are not supported",
-		"SELECT event FROM events UNION ALL SELECT":          "UNIONs are not supported",
-		"WITH x AS (SELECT 1) SELECT event FROM x":           "CTEs are not supported",
-		"SELECT event FROM (SELECT 1)":                       "Subqueries are not supported",
-		"SELECT (SELECT 1) FROM events":                      "Subqueries in SELECT expressions are not supported",
-		"SELECT event FROM events WHERE event IN (SELECT 1)": "Subqueries are not supported",
-		"SELECT 1":                                       "Query must SELECT FROM events",
-		"SELECT event FROM persons":                      "Query must only SELECT FROM events",
-		"SELECT event FROM numbers(3)":                   "Query must only SELECT FROM events",
-		"SELECT event FROM events GROUP BY event":        "Unsupported HogQL query",
-		"SELECT inserted_at FROM events":                 "Batch exports cannot read these fields: inserted_at. Supported fields are: created_at, distinct_id, elements_chain, event, person_id, person_properties, properties, team_id, timestamp, uuid",
-		"SELECT sleep(3) FROM events":                    "Invalid HogQL query: Unsupported function call 'sleep(...)'",
-		"SELECT event, event FROM events":                "Invalid HogQL query: two columns have the name 'event'",
-		"SELECT event FROM events WHERE event = {x}":     "Unknown placeholder '{x}'. Only {data_interval_start} and {data_interval_end} are supported.",
-		"SELECT event FROM events WHERE event = {1 + 1}": "Unsupported placeholder. Only {data_interval_start} and {data_interval_end} are supported.",
+		"SELECT":                                                                      "Failed to parse query",
+		"SELECT event FROM events WHERE (":                                            "Failed to parse query",
+		"SELECT 'event FROM events":                                                   "Failed to parse query",
+		"SELECT event FROM events; DROP TABLE x":                                      "Failed to parse query",
+		"SELECT unknown_field FROM events":                                            "Invalid HogQL query: Unable to resolve field: unknown_field",
+		"SELECT event FROM events JOIN persons":                                       "JOINs are not supported",
+		"SELECT event FROM events, persons":                                           "JOINs are not supported",
+		"SELECT event FROM events UNION ALL SELECT":                                   "UNIONs are not supported",
+		"WITH x AS (SELECT 1) SELECT event FROM x":                                    "CTEs are not supported",
+		"SELECT event FROM (SELECT 1)":                                                "Subqueries are not supported",
+		"SELECT (SELECT 1) FROM events":                                               "Subqueries in SELECT expressions are not supported",
+		"SELECT event FROM events WHERE event IN (SELECT 1)":                          "Subqueries are not supported",
+		"SELECT event FROM events WHERE exists(SELECT 1)":                             "Subqueries are not supported",
+		"SELECT event FROM events WHERE event = ANY (SELECT distinct_id FROM events)": "Subqueries are not supported",
+		"SELECT max(SELECT 1) AS x FROM events":                                       "Subqueries in SELECT expressions are not supported",
+		"SELECT 1":                                                                    "Query must SELECT FROM events",
+		"SELECT event FROM persons":                                                   "Query must only SELECT FROM events",
+		"SELECT event FROM numbers(3)":                                                "Query must only SELECT FROM events",
+		"SELECT event FROM events GROUP BY event":                                     "Unsupported HogQL query",
+		"SELECT inserted_at FROM events":                                              "Batch exports cannot read these fields: inserted_at. Supported fields are: created_at, distinct_id, elements_chain, event, person_id, person_properties, properties, team_id, timestamp, uuid",
+		"SELECT sleep(3) FROM events":                                                 "Invalid HogQL query: Unsupported function call 'sleep(...)'",
+		"SELECT event, event FROM events":                                             "Invalid HogQL query: two columns have the name 'event'",
+		"SELECT event FROM events WHERE event = {x}":                                  "Unknown placeholder '{x}'. Only {data_interval_start} and {data_interval_end} are supported.",
+		"SELECT event FROM events WHERE event = {1 + 1}":                              "Unsupported placeholder. Only {data_interval_start} and {data_interval_end} are supported.",
 	} {
 		t.Run(text, func(t *testing.T) {
 			t.Parallel()
@@ -41,6 +45,19 @@ func TestQueriesOverEventsAreRefusedInTheWordsThatClientsKnow(t *testing.T) {
 			require.Equal(t, want, refused.Message)
 		})
 	}
+}
+
+func TestPatternsThatNoSourceTakesAreRefused(t *testing.T) {
+	t.Parallel()
+	for pattern, want := range map[string]string{
+		strings.Repeat(`(\pL|\pN)*`, 90): "too many classes", strings.Repeat("x", 1001): "at most 1000 characters", "x{256}": "repeats at most 255 times",
+		"(x": "not a regular expression", `\1`: "not a regular expression", "(?=x)": "not a regular expression", "x++": "not a regular expression",
+	} {
+		_, err := query.ParseRegexp(pattern)
+		require.ErrorContains(t, err, want)
+	}
+	_, err := query.ParseRegexp(`^[\pL\pN]+$`)
+	require.NoError(t, err)
 }
 
 func TestTheSchemaShowsWhatAQueryBecame(t *testing.T) {

@@ -158,7 +158,7 @@ func unify(a, b Expr) (Expr, Expr, error) {
 	case ta == TypeJSON && tb == TypeString, ta == TypeDate && tb == TypeInstant, ta == TypeString && tb != TypeNull && tb != TypeJSON:
 		want = tb
 	}
-	if want == TypeInteger && (ta == TypeString || tb == TypeString) {
+	if want == TypeInteger && (ta == TypeString || tb == TypeString) && !large(a) && !large(b) {
 		want = TypeFloat // text that holds 1.5 is a number too
 	}
 	if isText(a, b) {
@@ -170,6 +170,15 @@ func unify(a, b Expr) (Expr, Expr, error) {
 	}
 	cb, err := convert(asText(b, want), want)
 	return ca, cb, err
+}
+
+// maxExact is up to where floats know whole numbers from the next ones.
+const maxExact = 1 << 53
+
+// large says whether e is a constant integer that floats cannot tell from its neighbours: the id of something.
+func large(e Expr) bool {
+	n, ok := constantInteger(e)
+	return ok && (n > maxExact || n < -maxExact)
 }
 
 // isText says whether one is text and the other a constant truth: properties.paid = true compares text.

@@ -14,9 +14,14 @@ func dates(function string, args []any) any {
 		micros, _ := query.UnitMicros(args[0].(string))
 		return floorDiv(args[2].(time.Time).UnixMicro(), micros) - floorDiv(args[1].(time.Time).UnixMicro(), micros)
 	case query.FunctionDateAdd:
-		return time.UnixMicro(args[0].(time.Time).UnixMicro() + args[1].(int64)).UTC()
+		from := args[0].(time.Time).UnixMicro()
+		to := from + args[1].(int64)
+		if min(from, to) < query.FirstTime || max(from, to) >= query.AfterTime {
+			return nil
+		}
+		return time.UnixMicro(to).UTC()
 	case query.FunctionFromUnix:
-		if n := args[0].(int64); n >= -2208988800 && n <= 7258118399 {
+		if n := args[0].(int64); n >= query.FirstTime/1e6 && n < query.AfterTime/1e6 {
 			return time.Unix(n, 0).UTC()
 		}
 		return nil

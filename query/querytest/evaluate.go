@@ -141,7 +141,7 @@ func strict(c query.Call, args []any) any {
 		}
 		return false
 	case query.FunctionPlus, query.FunctionMinus, query.FunctionMultiply, query.FunctionDivide, query.FunctionIntDiv,
-		query.FunctionModulo, query.FunctionNegate, query.FunctionAbs, query.FunctionFloor, query.FunctionCeil, query.FunctionRound:
+		query.FunctionModulo, query.FunctionNegate, query.FunctionAbs, query.FunctionFloor, query.FunctionCeil:
 		return arithmetic(c, args)
 	case query.FunctionToString, query.FunctionToInt, query.FunctionToFloat, query.FunctionToBool, query.FunctionToDateTime,
 		query.FunctionToDate:
@@ -192,12 +192,20 @@ func number(v any) float64 {
 	return v.(float64)
 }
 
-// integer is the number if it has at most 18 digits.
+// integer is the number if it fits, and so does its opposite.
 func integer(n *big.Int) any {
-	if len(new(big.Int).Abs(n).String()) > 18 {
+	if !n.IsInt64() || n.Int64() == math.MinInt64 {
 		return nil
 	}
 	return n.Int64()
+}
+
+// sized is the number if sources can compute with it.
+func sized(x float64) any {
+	if math.Abs(x) < query.Greatest {
+		return x
+	}
+	return nil
 }
 
 func arithmetic(c query.Call, args []any) any {
@@ -216,29 +224,25 @@ func arithmetic(c query.Call, args []any) any {
 		return math.Ceil(x)
 	}
 	y := number(args[1])
-	switch c.Function {
-	case query.FunctionPlus:
-		return x + y
-	case query.FunctionMinus:
-		return x - y
-	case query.FunctionMultiply:
-		return x * y
-	case query.FunctionRound:
-		return math.Floor(float64(x*y)+0.5) / y
-	}
-	if y == 0 {
+	switch {
+	case sized(x) == nil || sized(y) == nil:
+		return nil
+	case c.Function == query.FunctionPlus:
+		return sized(x + y)
+	case c.Function == query.FunctionMinus:
+		return sized(x - y)
+	case c.Function == query.FunctionMultiply:
+		return sized(x * y)
+	case y == 0:
 		return nil
 	}
-	return x / y
+	return sized(x / y)
 }
 
 func integers(function string, args []any) any {
 	x := args[0].(int64)
-	switch function {
-	case query.FunctionNegate:
-		return -x
-	case query.FunctionAbs:
-		return max(x, -x)
+	if function == query.FunctionAbs {
+		return integer(new(big.Int).Abs(big.NewInt(x)))
 	}
 	y := args[1].(int64)
 	a, b := big.NewInt(x), big.NewInt(y)
@@ -254,9 +258,9 @@ func integers(function string, args []any) any {
 		return nil
 	}
 	if function == query.FunctionIntDiv {
-		return x / y
+		return integer(a.Quo(a, b))
 	}
-	return x % y
+	return a.Rem(a, b).Int64()
 }
 
 var (
@@ -315,7 +319,7 @@ func toInt(v any) any {
 			return n
 		}
 	case float64:
-		if math.Abs(v) < 1e18 {
+		if math.Abs(v) < math.MaxInt64 {
 			return int64(v)
 		}
 	case bool:
@@ -329,7 +333,7 @@ func shown(v any) string {
 	case int64:
 		return strconv.FormatInt(v, 10)
 	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64)
+		return strconv.FormatFloat(v+0, 'f', -1, 64)
 	case bool:
 		return strconv.FormatBool(v)
 	case time.Time:

@@ -32,6 +32,8 @@ type Dialect struct {
 	quantiles func(at fragment, parts int64) fragment
 	// output is wrapped around what a statement gives out, by type; nil = nothing. Then columns have numbers for names.
 	output map[query.Type]string
+	// list binds constants of one type as one value, if it can; nil = each is bound on its own.
+	list func(constants []query.Expr) (fragment, bool)
 	// encode makes text of a value, for sources that bind nothing else; nil = values are bound as they are.
 	encode func(bound any, of query.Type) any
 	// distinct makes rows that agree in fields one row; nil = the dialect cannot.
@@ -108,9 +110,10 @@ func ClickHouse() Dialect {
 			// The approximation needs no memory for the rows, and any cut is a right one.
 			return fill("toInt64(arrayJoin(quantiles("+fractions(parts)+")(toUnixTimestamp64Micro(assumeNotNull(@1)))))", at)
 		},
-		output: each(kinds, cast), encode: clickHouseText, distinct: clickHouseDistinct,
+		output: each(kinds, cast), encode: clickHouseText, list: clickHouseList, distinct: clickHouseDistinct,
 	}
 	d.columns[query.TypeJSON] = clickHouseJSON
+	d.columns[query.TypeInteger] = "accurateCast(@1, 'Nullable(Int64)')" // CAST makes another number of one that does not fit
 	d.columns[query.TypeStrings], d.nulls[query.TypeStrings] = "@1", "CAST([] AS Array(String))"
 	return d
 }

@@ -50,6 +50,10 @@ func (p patternSyntax) write(b *strings.Builder, r *syntax.Regexp) {
 		b.WriteString(p.empty)
 	case syntax.OpLiteral:
 		for _, char := range r.Rune {
+			if char < p.firstChar {
+				b.WriteString(p.none)
+				continue
+			}
 			p.writeLiteral(b, char, r.Flags&syntax.FoldCase != 0)
 		}
 	case syntax.OpCharClass:
@@ -107,7 +111,7 @@ func (p patternSyntax) writeCompound(b *strings.Builder, r *syntax.Regexp) {
 // writeLiteral writes a character, or all those that differ from it by case only.
 func (p patternSyntax) writeLiteral(b *strings.Builder, char rune, fold bool) {
 	if !fold || unicode.SimpleFold(char) == char {
-		fmt.Fprintf(b, p.char, max(char, p.firstChar))
+		fmt.Fprintf(b, p.char, char)
 		return
 	}
 	b.WriteByte('[')
@@ -120,6 +124,10 @@ func (p patternSyntax) writeLiteral(b *strings.Builder, char rune, fold bool) {
 
 // writeClass writes ranges of characters; of one that nearly all are in, those that are not.
 func (p patternSyntax) writeClass(b *strings.Builder, ranges []rune) {
+	if len(ranges) == 0 || ranges[len(ranges)-1] < p.firstChar {
+		b.WriteString(p.none) // brackets with nothing in them are none
+		return
+	}
 	if n := len(ranges); n >= 4 && ranges[0] == 0 && ranges[n-1] == unicode.MaxRune {
 		inverse := make([]rune, 0, n-2)
 		for i := 1; i+1 < n; i += 2 {
@@ -131,7 +139,10 @@ func (p patternSyntax) writeClass(b *strings.Builder, ranges []rune) {
 		b.WriteByte('[')
 	}
 	for i := 0; i < len(ranges); i += 2 {
-		fmt.Fprintf(b, p.char+"-"+p.char, max(ranges[i], p.firstChar), max(ranges[i+1], p.firstChar))
+		if ranges[i+1] < p.firstChar {
+			continue
+		}
+		fmt.Fprintf(b, p.char+"-"+p.char, max(ranges[i], p.firstChar), ranges[i+1])
 	}
 	b.WriteByte(']')
 }

@@ -8,11 +8,16 @@ import (
 	"tranche/query"
 )
 
-// newest is the name of the column that numbers the rows of a key, the newest first.
-const newest = "tranche_newest"
+const (
+	// newest is the name of the column that numbers the rows of a key, the newest first.
+	newest = query.NewestColumn
+	// numbered begin the names of the columns that a statement gives out, where they need some. To ClickHouse such a name is
+	// meant wherever it stands, also where the table has a column of that name.
+	numbered = query.NumberedColumn
+)
 
 // Select reads the query's rows whose time lies in within, which is a part of its interval. The columns come in the
-// order of the query; they have no names.
+// order of the query; their names mean nothing.
 func (d Dialect) Select(t Table, q query.Query, within batch.Interval) (Statement, error) {
 	if err := t.Check(q); err != nil {
 		return Statement{}, err
@@ -29,7 +34,7 @@ func (d Dialect) Select(t Table, q query.Query, within batch.Interval) (Statemen
 			if wrapped, ok := d.output[e.Type()]; ok {
 				column = fill(wrapped, column)
 			}
-			column = fill("@1 AS "+d.quote(strconv.Itoa(i)), column)
+			column = fill("@1 AS "+d.quote(numbered+strconv.Itoa(i)), column)
 		}
 		columns[i] = column
 	}

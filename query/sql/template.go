@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"strconv"
 	"strings"
 
 	"tranche/query"
@@ -32,40 +33,37 @@ var templates = map[string][3]string{
 	query.FunctionPlus + ":integer":     exact("+"),
 	query.FunctionMinus + ":integer":    exact("-"),
 	query.FunctionMultiply + ":integer": exact("*"),
-	query.FunctionPlus + ":float":       same("(@1 + @2)"),
-	query.FunctionMinus + ":float":      same("(@1 - @2)"),
-	query.FunctionMultiply + ":float":   same("(@1 * @2)"),
-	query.FunctionDivide:                same("(@1 / NULLIF(@2, 0))"),
-	query.FunctionIntDiv:                {"(@1 / NULLIF(@2, 0))", "(@1 // NULLIF(@2, 0))", "intDiv(@1, NULLIF(@2, 0))"},
-	query.FunctionModulo:                same("(@1 % NULLIF(@2, 0))"),
-	query.FunctionNegate:                same("(-@1)"),
-	query.FunctionAbs + ":integer":      {"abs(@1)", "abs(@1)", "toInt64(abs(@1))"}, // ClickHouse's has no sign
-	query.FunctionAbs + ":float":        same("abs(@1)"),
-	query.FunctionFloor:                 same("floor(@1)"),
-	query.FunctionCeil:                  same("ceil(@1)"),
-	query.FunctionRound:                 same("(floor(@1 * @2 + 0.5) / @2)"),
-	query.FunctionNullIf:                same("NULLIF(@1, @2)"),
+	query.FunctionPlus + ":float":       same(sized("(" + sized("@1") + " + " + sized("@2") + ")")),
+	query.FunctionMinus + ":float":      same(sized("(" + sized("@1") + " - " + sized("@2") + ")")),
+	query.FunctionMultiply + ":float":   {computed(multiplied, "@1", "@2"), sized("(" + sized("@1") + " * " + sized("@2") + ")"), sized("(" + sized("@1") + " * " + sized("@2") + ")")},
+	query.FunctionDivide:                {computed(divided, "@1", "NULLIF(@2, 0)"), sized("(" + sized("@1") + " / " + sized("NULLIF(@2, 0)") + ")"), sized("(" + sized("@1") + " / " + sized("NULLIF(@2, 0)") + ")")},
+	query.FunctionIntDiv: wide("div(@1::numeric, NULLIF(@2, 0)::numeric)", "(CAST(@1 AS HUGEINT) // NULLIF(@2, 0))",
+		"intDiv(toInt128(@1), toInt128(NULLIF(@2, 0)))"),
+	query.FunctionModulo:           {"(@1 % NULLIF(@2, 0))", "CAST(CAST(@1 AS HUGEINT) % NULLIF(@2, 0) AS BIGINT)", "toInt64(toInt128(@1) % toInt128(NULLIF(@2, 0)))"},
+	query.FunctionNegate:           same("(-@1)"),
+	query.FunctionAbs + ":integer": wide("abs(@1::numeric)", "abs(CAST(@1 AS HUGEINT))", "abs(toInt128(@1))"),
+	query.FunctionAbs + ":float":   same("abs(@1)"),
+	query.FunctionFloor:            same("floor(@1)"),
+	query.FunctionCeil:             same("ceil(@1)"),
+	query.FunctionNullIf:           same("NULLIF(@1, @2)"),
 
 	query.FunctionToString + ":integer":   {"@1::text", "CAST(@1 AS VARCHAR)", "toString(@1)"},
-	query.FunctionToString + ":float":     {"@1::text", `regexp_replace(CAST(@1 AS VARCHAR), '\.0$', '')`, "toString(@1)"},
+	query.FunctionToString + ":float":     {"@1::text::numeric::text", duckFloat, clickHouseFloat},
 	query.FunctionToString + ":boolean":   {"@1::text", "CAST(@1 AS VARCHAR)", "toString(CAST(@1 AS Nullable(Bool)))"},
 	query.FunctionToString + ":timestamp": {"to_char(@1, 'YYYY-MM-DD HH24:MI:SS.US')", "strftime(@1, '%Y-%m-%d %H:%M:%S.%f')", "toString(@1)"},
 	query.FunctionToString + ":date":      {"to_char(@1, 'YYYY-MM-DD')", "CAST(@1 AS VARCHAR)", "toString(@1)"},
 	query.FunctionToString + ":json":      same("@1"),
 	query.FunctionToInt + ":string":       read(query.IntegerPattern, "@1::bigint", "CAST(@1 AS BIGINT)", "toInt64OrNull(@1)"),
-	query.FunctionToInt + ":float": {
-		"(CASE WHEN abs(@1) < 1e18 THEN trunc(@1)::bigint END)", "(CASE WHEN abs(@1) < 1e18 THEN CAST(trunc(@1) AS BIGINT) END)",
-		"if(abs(@1) < 1e18, toInt64(trunc(@1)), NULL)",
-	},
-	query.FunctionToInt + ":boolean":     {"(@1::int)::bigint", "CAST(@1 AS BIGINT)", "toInt64(@1)"},
-	query.FunctionToFloat + ":string":    read(query.FloatPattern, "@1::float8", "CAST(@1 AS DOUBLE)", "toFloat64OrNull(@1)"),
-	query.FunctionToFloat + ":integer":   {"@1::float8", "CAST(@1 AS DOUBLE)", "toFloat64(@1)"},
-	query.FunctionToBool + ":string":     same("(CASE @1 WHEN 'true' THEN true WHEN '1' THEN true WHEN 'false' THEN false WHEN '0' THEN false END)"),
-	query.FunctionToBool + ":integer":    same("(@1 <> 0)"),
-	query.FunctionToDateTime + ":string": read(query.TimePattern, "@1::timestamptz", "CAST(CAST(@1 AS TIMESTAMPTZ) AS TIMESTAMP)", "parseDateTime64BestEffortOrNull(@1, 6, 'UTC')"),
-	query.FunctionToDateTime + ":date":   {"@1::timestamptz", "CAST(@1 AS TIMESTAMP)", "toDateTime64(@1, 6, 'UTC')"},
-	query.FunctionToDate + ":string":     read(query.TimePattern, "@1::timestamptz::date", "CAST(CAST(CAST(@1 AS TIMESTAMPTZ) AS TIMESTAMP) AS DATE)", "toDate32(parseDateTime64BestEffortOrNull(@1, 6, 'UTC'))"),
-	query.FunctionToDate + ":timestamp":  {"@1::date", "CAST(@1 AS DATE)", "toDate32(@1)"},
+	query.FunctionToInt + ":float":        {"trunc(" + whole("@1") + ")::bigint", "CAST(trunc(" + whole("@1") + ") AS BIGINT)", "toInt64(trunc(" + whole("@1") + "))"},
+	query.FunctionToInt + ":boolean":      {"(@1::int)::bigint", "CAST(@1 AS BIGINT)", "toInt64(@1)"},
+	query.FunctionToFloat + ":string":     read(query.FloatPattern, "@1::float8", "CAST(@1 AS DOUBLE)", "toFloat64OrNull(@1)"),
+	query.FunctionToFloat + ":integer":    {"@1::float8", "CAST(@1 AS DOUBLE)", "toFloat64(@1)"},
+	query.FunctionToBool + ":string":      same("(CASE @1 WHEN 'true' THEN true WHEN '1' THEN true WHEN 'false' THEN false WHEN '0' THEN false END)"),
+	query.FunctionToBool + ":integer":     same("(@1 <> 0)"),
+	query.FunctionToDateTime + ":string":  read(query.TimePattern, "@1::timestamptz", "CAST(CAST(@1 AS TIMESTAMPTZ) AS TIMESTAMP)", "parseDateTime64BestEffortOrNull(@1, 6, 'UTC')"),
+	query.FunctionToDateTime + ":date":    {"@1::timestamptz", "CAST(@1 AS TIMESTAMP)", "toDateTime64(@1, 6, 'UTC')"},
+	query.FunctionToDate + ":string":      read(query.TimePattern, "@1::timestamptz::date", "CAST(CAST(CAST(@1 AS TIMESTAMPTZ) AS TIMESTAMP) AS DATE)", "toDate32(parseDateTime64BestEffortOrNull(@1, 6, 'UTC'))"),
+	query.FunctionToDate + ":timestamp":   {"@1::date", "CAST(@1 AS DATE)", "toDate32(@1)"},
 
 	query.FunctionLower:      {folded("lower", "@1"), "lower(@1)", "lowerUTF8(@1)"},
 	query.FunctionUpper:      {folded("upper", "@1"), "upper(@1)", "upperUTF8(@1)"},
@@ -89,13 +87,17 @@ var templates = map[string][3]string{
 	query.FunctionToUnixTimestamp: {
 		"floor(extract(epoch from @1))::bigint", "(epoch_us(date_trunc('second', @1)) // 1000000)", "toInt64(toUnixTimestamp64Second(toDateTime64(@1, 0, 'UTC')))",
 	},
+	// What is out of bounds must not get to the conversion: a source may compute a branch that it does not take.
 	query.FunctionFromUnix: {
-		"(CASE WHEN @1 BETWEEN -2208988800 AND 7258118399 THEN to_timestamp(@1::float8) END)",
-		"(CASE WHEN @1 BETWEEN -2208988800 AND 7258118399 THEN make_timestamp(@1 * 1000000) END)",
-		"if(@1 BETWEEN -2208988800 AND 7258118399, fromUnixTimestamp64Second(assumeNotNull(@1), 'UTC'), NULL)",
+		"to_timestamp(" + seconds("@1") + "::float8)", "make_timestamp(" + seconds("@1") + " * 1000000)", "fromUnixTimestamp64Second(" + seconds("@1") + ", 'UTC')",
 	},
-	query.FunctionDateTrunc:            {"date_trunc(@1, @2)", "date_trunc(@1, @2)", "toDateTime64(dateTrunc(@1, @2, 'UTC'), 6, 'UTC')"},
-	query.FunctionDateAdd:              {"(@1 + @2 * interval '1 microsecond')", "(@1 + to_microseconds(@2))", "addMicroseconds(@1, @2)"},
+	query.FunctionDateTrunc: {"date_trunc(@1, @2)", "date_trunc(@1, @2)", "toDateTime64(dateTrunc(@1, @2, 'UTC'), 6, 'UTC')"},
+	query.FunctionDateAdd: {
+		within("("+within("@1", "timestamptz '1899-12-31 23:59:59.999999Z'", "timestamptz '2200-01-01Z'")+" + @2 * interval '1 microsecond')",
+			"timestamptz '1899-12-31 23:59:59.999999Z'", "timestamptz '2200-01-01Z'"),
+		"make_timestamp(" + micros("("+micros("epoch_us(@1)")+" + @2)") + ")",
+		"fromUnixTimestamp64Micro(" + micros("("+micros("toUnixTimestamp64Micro(@1)")+" + @2)") + ", 'UTC')",
+	},
 	query.FunctionDateDiff + ":second": dateDiff("second", "1"),
 	query.FunctionDateDiff + ":minute": dateDiff("minute", "60"),
 	query.FunctionDateDiff + ":hour":   dateDiff("hour", "3600"),
@@ -112,10 +114,68 @@ func same(template string) [3]string { return [3]string{template, template, temp
 
 // exact computes with more digits than the result may have: one that does not fit is null.
 func exact(operator string) [3]string {
+	return wide("(@1::numeric "+operator+" @2::numeric)", "(CAST(@1 AS HUGEINT) "+operator+" CAST(@2 AS HUGEINT))",
+		"(toInt128(@1) "+operator+" toInt128(@2))")
+}
+
+// wide makes integers of wider ones: those that do not fit are null.
+func wide(postgres, duckDB, clickHouse string) [3]string {
 	return read(query.IntegerPattern, "@1::bigint", "CAST(@1 AS BIGINT)", "toInt64OrNull(@1)",
-		"(@1::numeric "+operator+" @2::numeric)::text",
-		"CAST(CAST(@1 AS HUGEINT) "+operator+" CAST(@2 AS HUGEINT) AS VARCHAR)",
-		"toString(toInt128(@1) "+operator+" toInt128(@2))")
+		postgres+"::text", "CAST("+duckDB+" AS VARCHAR)", "toString("+clickHouse+")")
+}
+
+// The texts of floats have all digits and no exponents, which sources write each in its own way. Lambdas name the value, so
+// that it is computed once.
+const (
+	duckFloat = `list_transform([CAST(@1 + 0 AS VARCHAR)], lambda x: CASE WHEN NOT contains(x, 'e') THEN regexp_replace(x, '\.0$', '') ` +
+		`ELSE regexp_extract(x, '^-') || CASE WHEN contains(x, 'e-') ` +
+		`THEN '0.' || repeat('0', TRY_CAST(regexp_extract(x, 'e-([0-9]+)', 1) AS INTEGER) - 1) || replace(regexp_extract(x, '[0-9.]+'), '.', '') ` +
+		`ELSE rpad(replace(regexp_extract(x, '[0-9.]+'), '.', ''), TRY_CAST(regexp_extract(x, '[0-9]+$') AS INTEGER) + 1, '0') END END)[1]`
+	clickHouseFloat = `arrayMap(x -> if(position(x, 'e') = 0, x, concat(extract(x, '^-'), if(position(x, 'e-') > 0, ` +
+		`concat('0.', repeat('0', toInt32OrZero(extract(x, 'e-([0-9]+)')) - 1), replaceOne(extract(x, '[0-9.]+'), '.', '')), ` +
+		`rightPad(replaceOne(extract(x, '[0-9.]+'), '.', ''), toInt32OrZero(extract(x, '[0-9]+$')) + 1, '0')))), [toString(@1 + 0)])[1]`
+)
+
+// within is a value that lies between two others, and else null. Unlike a CASE it needs the value once, so that nested
+// ones do not double with each level.
+func within(text, above, below string) string {
+	return "NULLIF(NULLIF(least(greatest(" + text + ", " + above + "), " + below + "), " + below + "), " + above + ")"
+}
+
+// sized is a float with which, and with whose like, a source can compute.
+func sized(text string) string {
+	greatest := strconv.FormatFloat(query.Greatest, 'g', -1, 64)
+	return within(text, "-"+greatest, greatest)
+}
+
+// whole is a float whose digits before the point fit an integer.
+func whole(text string) string {
+	return within(text, "-9223372036854775808e0", "9223372036854775808e0")
+}
+
+// micros and seconds are those since 1970 of times that can be given.
+func micros(text string) string {
+	return within(text, strconv.Itoa(query.FirstTime-1), strconv.Itoa(query.AfterTime))
+}
+
+func seconds(text string) string {
+	return within(text, strconv.Itoa(query.FirstTime/1e6-1), strconv.Itoa(query.AfterTime/1e6))
+}
+
+// PostgreSQL takes it for an error when the result of floats is too large, and when it is too small to be more than zero.
+// The first is null, the second zero, as elsewhere. OFFSET 0 keeps the planner from writing the operands out in all the
+// places where they are named.
+const (
+	operands   = " END FROM (SELECT @1 AS a, @2 AS b OFFSET 0) AS v)"
+	multiplied = "(SELECT CASE WHEN abs(v.b) > 1 AND abs(v.a) >= 1e300 / NULLIF(abs(v.b), 0) THEN NULL " +
+		"WHEN abs(v.b) < 1 AND v.a <> 0 AND abs(v.a) < float8 '1e-323' / NULLIF(abs(v.b), 0) THEN 0 ELSE v.a * v.b"
+	divided = "(SELECT CASE WHEN abs(v.b) < 1 AND v.a <> 0 AND abs(v.a) >= 1e300 * abs(v.b) THEN NULL " +
+		"WHEN abs(v.b) > 1 AND v.a <> 0 AND abs(v.a) < float8 '1e-323' * abs(v.b) THEN 0 ELSE v.a / v.b"
+)
+
+// computed is what becomes of two operands.
+func computed(result, a, b string) string {
+	return result + strings.NewReplacer("@1", sized(a), "@2", sized(b)).Replace(operands)
 }
 
 // read converts text that matches the pattern; other text is null.

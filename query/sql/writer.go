@@ -77,7 +77,8 @@ func (w writer) bound(b query.Bound) (fragment, error) {
 
 // propertyOf prints a property of a JSON field: of the column itself where there is one.
 func (w writer) propertyOf(p query.Property) (fragment, error) {
-	if r, ok := p.Object.(query.Ref); ok {
+	// ClickHouse does not tell a statement beforehand how a column is kept: the column as JSON will do.
+	if r, ok := p.Object.(query.Ref); ok && w.Dialect.column != inClickHouse {
 		if column, ok := w.column(r.Field); ok {
 			return w.property(column, w.table.Kinds[r.Field], p), nil
 		}
@@ -107,6 +108,11 @@ func (w writer) call(c query.Call) (fragment, error) {
 	case query.FunctionCoalesce:
 		return fill("coalesce(@*)", args...), nil
 	case query.FunctionIn:
+		if w.Dialect.list != nil {
+			if list, ok := w.Dialect.list(c.Args); ok {
+				return fill("(@1 IN @2)", clickHouseListed(c.Args[0], args[0]), list), nil
+			}
+		}
 		return fill("(@1 IN @2)", args[0], joined(", ", args[1:])), nil
 	case query.FunctionMultiIf:
 		return cases(args), nil

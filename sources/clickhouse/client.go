@@ -51,17 +51,37 @@ func newClient(a address, timeout time.Duration, transport http.RoundTripper) *c
 			TLSClientConfig: &tls.Config{RootCAs: a.trusted, MinVersion: tls.VersionTLS12},
 		}
 	}
-	c := &client{http: &http.Client{Transport: transport}, address: a, settings: map[string]string{
+	// The password goes nowhere but to the hosts of the address.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c := &client{http: &http.Client{Transport: transport, CheckRedirect: stay}, address: a, settings: map[string]string{
 		"max_execution_time": strconv.Itoa(max(int(timeout.Seconds()), 1)),
 		// A server whose client is gone works on for nobody, unless it is told.
 		"cancel_http_readonly_queries_on_client_close": "1",
 		"session_timezone": "UTC",
+		// A recount is for what has changed.
+		"use_query_cache": "0",
 	}}
+	for _, name := range overflows {
+		c.settings[name] = "throw"
+	}
 	for name, value := range a.settings {
 		c.settings[name] = value
 	}
 	return c
 }
+
+// overflows say what becomes of a query that meets a limit. Where the user's profile says break, it would give out a part of
+// the rows as if they were all, so each query says otherwise.
+var overflows = []string{
+	"read_overflow_mode", "read_overflow_mode_leaf", "result_overflow_mode", "timeout_overflow_mode", "set_overflow_mode",
+	"group_by_overflow_mode", "sort_overflow_mode", "distinct_overflow_mode", "transfer_overflow_mode",
+}
+
+// longText is the length of statements, in bytes, from which the server's limits of their size are raised.
+const longText = 64 << 10
+
+// sizes are limits for statements that are longer than the server takes by default: those with long lists.
+var sizes = map[string]string{"max_query_size": "4194304", "max_ast_elements": "1000000", "max_expanded_ast_elements": "2000000"}
 
 func (c *client) close() { c.http.CloseIdleConnections() }
 
@@ -94,7 +114,11 @@ type sent struct {
 // send posts the statement. An answer that is returned is a good one so far.
 func (c *client) send(ctx context.Context, q sent, s statement, settings map[string]string) (*http.Response, error) {
 	parameters := url.Values{"query_id": {q.id}, "database": {c.address.database}}
-	for _, list := range []map[string]string{c.settings, settings} {
+	lists := []map[string]string{c.settings, settings}
+	if len(s.text) > longText {
+		lists = append(lists, sizes)
+	}
+	for _, list := range lists {
 		for name, value := range list {
 			parameters.Set(name, value)
 		}

@@ -264,7 +264,7 @@ func TestWhatIsSent(t *testing.T) {
 	require.NoError(t, err)
 	for name, want := range map[string]string{
 		"database": "events", "max_memory_usage": "1000000", "max_threads": "2", "max_execution_time": "60",
-		"param_p0": "1", "param_p1": "2026-03-01 12:00:00.000000", "param_p2": "2026-03-01 13:00:00.000000", "param_p3": `it's\\a`,
+		"param_p0": "1", "param_p1": "2026-03-01 12:00:00.000000", "param_p2": "2026-03-01 13:00:00.000000", "param_p3": `['it\'s\\a']`,
 	} {
 		require.Equal(t, want, got.Get(name), name)
 	}

@@ -24,14 +24,18 @@ var codes = map[int]batch.Code{
 	47:   batch.CodeConfig, // unknown identifier
 	53:   batch.CodeSchema, // type mismatch
 	60:   batch.CodeNotFound,
+	69:   batch.CodeSchema, // out of bounds
 	70:   batch.CodeSchema, // cannot convert type
 	72:   batch.CodeSchema, // cannot parse number
 	81:   batch.CodeNotFound,
 	115:  batch.CodeConfig, // unknown setting
+	153:  batch.CodeSchema, // no division
 	158:  batch.CodeConfig, // too many rows, by the operator's limit
 	159:  batch.CodeTimeout,
 	160:  batch.CodeTimeout, // too slow
 	164:  batch.CodePermission,
+	167:  batch.CodeConfig,      // too deep
+	168:  batch.CodeConfig,      // too large
 	192:  batch.CodeCredentials, // unknown user
 	193:  batch.CodeCredentials,
 	194:  batch.CodeCredentials,
@@ -45,12 +49,15 @@ var codes = map[int]batch.Code{
 	242:  batch.CodeUnavailable, // table is read-only, its keeper is away
 	279:  batch.CodeUnavailable,
 	291:  batch.CodePermission, // database access denied
+	306:  batch.CodeConfig,     // too deep
 	307:  batch.CodeConfig,     // too many bytes, by the operator's limit
 	349:  batch.CodeSchema,     // null in a column that has none
 	372:  batch.CodeUnavailable,
 	386:  batch.CodeSchema,      // no common type
 	394:  batch.CodeUnavailable, // somebody killed the query
 	396:  batch.CodeConfig,      // too many rows or bytes in the result
+	407:  batch.CodeSchema,      // a decimal or a time that does not fit
+	427:  batch.CodeConfig,      // a regular expression
 	452:  batch.CodePermission,  // setting constraint
 	473:  batch.CodeUnavailable, // a lock
 	497:  batch.CodePermission,

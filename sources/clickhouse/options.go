@@ -62,7 +62,13 @@ type address struct {
 // reserved are the parameters of ClickHouse's HTTP interface that a DSN must not set: we do.
 var reserved = []string{
 	"query", "query_id", "default_format", "database", "user", "password", "compress", "decompress", "session_id", "quota_key",
-	"buffer_size", "wait_end_of_query", "role", "readonly", "max_block_size",
+	"buffer_size", "wait_end_of_query", "role", "readonly", "max_block_size", "session_timezone", "limit", "offset",
+}
+
+// forbidden says whether a DSN must not set the parameter. A limit that gives what there is so far would cut rows off
+// unseen.
+func forbidden(name string) bool {
+	return slices.Contains(reserved, name) || strings.HasPrefix(name, "param_") || strings.Contains(name, "_overflow_mode")
 }
 
 // parse reads a DSN.
@@ -91,7 +97,7 @@ func parse(dsn string) (address, error) {
 		return address{}, batch.Errorf(batch.CodeConfig, nil, "the address of the ClickHouse source must begin with clickhouse://, http:// or https://")
 	}
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
-		if slices.Contains(reserved, name) || strings.HasPrefix(name, "param_") {
+		if forbidden(name) {
 			return address{}, batch.Errorf(batch.CodeConfig, nil, "the address of the ClickHouse source must not set %q", name)
 		}
 		a.settings[name] = parameters.Get(name)

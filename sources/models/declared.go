@@ -58,7 +58,7 @@ func (c *checker) field(m *query.Model, i int, f fieldDeclaration) {
 		f.Column = string(f.Name)
 	}
 	if !usable(f.Column) {
-		c.failf("field %s: its column has a name that no table has", f.Name)
+		c.failf("field %s: its column has a name that is empty or ours", f.Name)
 	}
 	m.Fields = append(m.Fields, query.FieldSpec{Name: f.Name, Type: kind, Column: f.Column, Required: f.Required, Hidden: f.Hidden})
 }

@@ -55,9 +55,6 @@ var (
 // reservedNames are those of models that are something else.
 var reservedNames = []string{string(batch.ModelHogQL)}
 
-// reservedColumn is a name that statements have for something of theirs.
-const reservedColumn = "tranche_newest"
-
 // A checker collects what is wrong with a model.
 type checker struct {
 	name     string
@@ -154,7 +151,7 @@ func (c *checker) moved(m query.Model, d declaration) query.Model {
 		case column == nil:
 			columns[name] = ""
 		case !usable(*column):
-			c.failf("the column of %s has a name that no table has", name)
+			c.failf("the column of %s has a name that is empty or ours", name)
 		default:
 			columns[name] = *column
 		}
@@ -164,7 +161,7 @@ func (c *checker) moved(m query.Model, d declaration) query.Model {
 
 // usable says whether a column may have the name.
 func usable(column string) bool {
-	return strings.TrimSpace(column) != "" && column != reservedColumn && !strings.ContainsRune(column, 0)
+	return strings.TrimSpace(column) != "" && !query.Reserved(column) && !strings.ContainsRune(column, 0)
 }
 
 func listOf(m query.Model) string {

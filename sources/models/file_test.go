@@ -105,7 +105,7 @@ models:
       - {name: id, type: uuid}
       - {name: id, type: string}
       - {name: total, type: float, nullable: true}
-      - {name: at, type: string, column: tranche_newest}
+      - {name: at, type: string, column: Tranche_newest}
       - {name: secret, type: string, hidden: true}
     key: [secret, absent]
     version: [secret]

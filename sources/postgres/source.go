@@ -63,9 +63,12 @@ func New(o Options) (*Source, error) {
 	if timeout <= 0 {
 		timeout = defaultStatementTimeout
 	}
-	// Compiling a statement that only copies rows costs seconds and wins nothing.
+	// Compiling a statement that only copies rows costs seconds and wins nothing. How texts are read and values are written
+	// is not left to what the role or the database has set.
 	s.begin = fmt.Sprintf("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "+
-		"SET LOCAL statement_timeout = %d; SET LOCAL TimeZone = 'UTC'; SET LOCAL jit = off", max(timeout.Milliseconds(), 1))
+		"SET LOCAL statement_timeout = %d; SET LOCAL TimeZone = 'UTC'; SET LOCAL jit = off; SET LOCAL standard_conforming_strings = on; "+
+		"SET LOCAL client_encoding = 'UTF8'; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; "+
+		"SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'", max(timeout.Milliseconds(), 1))
 	return s, nil
 }
 

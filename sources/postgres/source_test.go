@@ -150,7 +150,7 @@ func (l layout) fixture(t *testing.T) sourcetest.Fixture {
 		requireIdle(t, dsn)
 	})
 	return sourcetest.Fixture{
-		Source: s, Allocator: allocator,
+		Source: s, Allocator: allocator, Parsed: l.json == "jsonb",
 		Seed: func(t *testing.T, rows []sourcetest.Row) {
 			t.Helper()
 			l.seed(t, c, rows)

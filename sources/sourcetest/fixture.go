@@ -22,6 +22,8 @@ type Fixture struct {
 	Allocator *memory.CheckedAllocator
 	// Oldest is the oldest instant that the source's type for timestamps can hold; zero = the year 1583 is no trouble.
 	Oldest time.Time
+	// Parsed says that the source keeps JSON in a form of its own, which cannot hold every text that is JSON.
+	Parsed bool
 	// Seed adds rows to what the source reads. It may be called more than once.
 	Seed func(t *testing.T, rows []Row)
 }
