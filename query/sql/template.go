@@ -33,10 +33,10 @@ var templates = map[string][3]string{
 	query.FunctionPlus + ":integer":     exact("+"),
 	query.FunctionMinus + ":integer":    exact("-"),
 	query.FunctionMultiply + ":integer": exact("*"),
-	query.FunctionPlus + ":float":       same(sized("(" + sized("@1") + " + " + sized("@2") + ")")),
-	query.FunctionMinus + ":float":      same(sized("(" + sized("@1") + " - " + sized("@2") + ")")),
-	query.FunctionMultiply + ":float":   {computed(multiplied, "@1", "@2"), sized("(" + sized("@1") + " * " + sized("@2") + ")"), sized("(" + sized("@1") + " * " + sized("@2") + ")")},
-	query.FunctionDivide:                {computed(divided, "@1", "NULLIF(@2, 0)"), sized("(" + sized("@1") + " / " + sized("NULLIF(@2, 0)") + ")"), sized("(" + sized("@1") + " / " + sized("NULLIF(@2, 0)") + ")")},
+	query.FunctionPlus + ":float":       floats("+", sized("("+sized("@1")+" + "+sized("@2")+")")),
+	query.FunctionMinus + ":float":      floats("-", sized("("+sized("@1")+" - "+sized("@2")+")")),
+	query.FunctionMultiply + ":float":   floats("*", computed(multiplied, "@1", "@2")),
+	query.FunctionDivide:                floats("/", computed(divided, "@1", "NULLIF(@2, 0)")),
 	query.FunctionIntDiv: wide("div(@1::numeric, NULLIF(@2, 0)::numeric)", "(CAST(@1 AS HUGEINT) // NULLIF(@2, 0))",
 		"intDiv(toInt128(@1), toInt128(NULLIF(@2, 0)))"),
 	query.FunctionModulo:           {"(@1 % NULLIF(@2, 0))", "CAST(CAST(@1 AS HUGEINT) % NULLIF(@2, 0) AS BIGINT)", "toInt64(toInt128(@1) % toInt128(NULLIF(@2, 0)))"},
@@ -54,7 +54,7 @@ var templates = map[string][3]string{
 	query.FunctionToString + ":date":      {"to_char(@1, 'YYYY-MM-DD')", "CAST(@1 AS VARCHAR)", "toString(@1)"},
 	query.FunctionToString + ":json":      same("@1"),
 	query.FunctionToInt + ":string":       read(query.IntegerPattern, "@1::bigint", "CAST(@1 AS BIGINT)", "toInt64OrNull(@1)"),
-	query.FunctionToInt + ":float":        {"trunc(" + whole("@1") + ")::bigint", "CAST(trunc(" + whole("@1") + ") AS BIGINT)", "toInt64(trunc(" + whole("@1") + "))"},
+	query.FunctionToInt + ":float":        {"trunc(" + whole("@1") + ")::bigint", "CAST(trunc(" + duckWithin("@1", "abs(x) < 9223372036854775808e0") + ") AS BIGINT)", "toInt64(trunc(" + whole("@1") + "))"},
 	query.FunctionToInt + ":boolean":      {"(@1::int)::bigint", "CAST(@1 AS BIGINT)", "toInt64(@1)"},
 	query.FunctionToFloat + ":string":     read(query.FloatPattern, "@1::float8", "CAST(@1 AS DOUBLE)", "toFloat64OrNull(@1)"),
 	query.FunctionToFloat + ":integer":    {"@1::float8", "CAST(@1 AS DOUBLE)", "toFloat64(@1)"},
@@ -89,13 +89,13 @@ var templates = map[string][3]string{
 	},
 	// What is out of bounds must not get to the conversion: a source may compute a branch that it does not take.
 	query.FunctionFromUnix: {
-		"to_timestamp(" + seconds("@1") + "::float8)", "make_timestamp(" + seconds("@1") + " * 1000000)", "fromUnixTimestamp64Second(" + seconds("@1") + ", 'UTC')",
+		"to_timestamp(" + seconds("@1") + "::float8)", "make_timestamp(" + duckWithin("@1", "x BETWEEN "+strconv.Itoa(query.FirstTime/1e6)+" AND "+strconv.Itoa(query.AfterTime/1e6-1)) + " * 1000000)", "fromUnixTimestamp64Second(" + seconds("@1") + ", 'UTC')",
 	},
 	query.FunctionDateTrunc: {"date_trunc(@1, @2)", "date_trunc(@1, @2)", "toDateTime64(dateTrunc(@1, @2, 'UTC'), 6, 'UTC')"},
 	query.FunctionDateAdd: {
 		within("("+within("@1", "timestamptz '1899-12-31 23:59:59.999999Z'", "timestamptz '2200-01-01Z'")+" + @2 * interval '1 microsecond')",
 			"timestamptz '1899-12-31 23:59:59.999999Z'", "timestamptz '2200-01-01Z'"),
-		"make_timestamp(" + micros("("+micros("epoch_us(@1)")+" + @2)") + ")",
+		"make_timestamp(" + duckMicros("("+duckMicros("epoch_us(@1)")+" + @2)") + ")",
 		"fromUnixTimestamp64Micro(" + micros("("+micros("toUnixTimestamp64Micro(@1)")+" + @2)") + ", 'UTC')",
 	},
 	query.FunctionDateDiff + ":second": dateDiff("second", "1"),
@@ -140,6 +140,29 @@ const (
 // ones do not double with each level.
 func within(text, above, below string) string {
 	return "NULLIF(NULLIF(least(greatest(" + text + ", " + above + "), " + below + "), " + below + "), " + above + ")"
+}
+
+// duckWithin is a value of which a condition on x holds, and else null. To DuckDB NULLIF is a CASE that has its value twice,
+// so that nested ones take minutes to plan.
+func duckWithin(text, condition string) string {
+	return "list_transform([" + text + "], lambda x: CASE WHEN " + condition + " THEN x END)[1]"
+}
+
+func duckMicros(text string) string {
+	return duckWithin(text, "x BETWEEN "+strconv.Itoa(query.FirstTime)+" AND "+strconv.Itoa(query.AfterTime-1))
+}
+
+// floats computes with floats of a size that all sources can compute with.
+func floats(operator, postgres string) [3]string {
+	second := "@2"
+	if operator == "/" {
+		second = "NULLIF(@2, 0)"
+	}
+	fits := "abs(x) < " + strconv.FormatFloat(query.Greatest, 'g', -1, 64)
+	return [3]string{
+		postgres, duckWithin("("+duckWithin("@1", fits)+" "+operator+" "+duckWithin(second, fits)+")", fits),
+		sized("(" + sized("@1") + " " + operator + " " + sized(second) + ")"),
+	}
 }
 
 // sized is a float with which, and with whose like, a source can compute.
