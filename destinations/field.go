@@ -44,6 +44,26 @@ const (
 	excludeEvents = "exclude_events"
 )
 
+// What names of events may come to: they go into one statement, as the values of filters do.
+const (
+	maxEvents     = 1000
+	maxEventBytes = 64 << 10
+)
+
+// checkEvents bounds the names of events.
+func checkEvents(config map[string]any) error {
+	for _, setting := range []string{includeEvents, excludeEvents} {
+		names, size := texts(config[setting]), 0
+		for _, name := range names {
+			size += len(name)
+		}
+		if len(names) > maxEvents || size > maxEventBytes {
+			return ConfigErrorf("'%s' has more than %d names, or %d bytes of text", setting, maxEvents, maxEventBytes)
+		}
+	}
+	return nil
+}
+
 // commonFields belong to every kind of destination, beside those of its struct.
 func commonFields() []Field {
 	return []Field{

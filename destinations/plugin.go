@@ -195,6 +195,9 @@ func (p Plugin) Parse(sent, stored map[string]any) (map[string]any, error) {
 	if err := checkEnums(p.fields, config); err != nil {
 		return nil, err
 	}
+	if err := checkEvents(config); err != nil {
+		return nil, err
+	}
 	return config, nil
 }
 

@@ -3,6 +3,8 @@ package destinations_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -81,14 +83,20 @@ func TestParse(t *testing.T) {
 		want         values
 		err          string
 	}{
-		"defaults":                            {sent: values{"host": "h"}, want: full(nil)},
-		"numbers as encoding/json has them":   {sent: values{"host": "h", "port": 1.0, "ratio": 2.0}, want: full(values{"port": int64(1), "ratio": 2.0})},
-		"numbers as json.Number":              {sent: values{"host": "h", "port": json.Number("1")}, want: full(values{"port": int64(1)})},
-		"a number as text":                    {sent: values{"host": "h", "port": "5433"}, want: full(values{"port": int64(5433)})},
-		"a bool as Python writes it":          {sent: values{"host": "h", "tls": "False"}, want: full(values{"tls": false})},
-		"a bool as JSON writes it":            {sent: values{"host": "h", "tls": "true"}, want: full(nil)},
-		"null where it may be":                {sent: values{"host": "h", "mode": nil, "include_events": nil}, want: full(nil)},
-		"names of events":                     {sent: values{"host": "h", "include_events": []any{"a"}}, want: full(values{"include_events": []string{"a"}})},
+		"defaults":                          {sent: values{"host": "h"}, want: full(nil)},
+		"numbers as encoding/json has them": {sent: values{"host": "h", "port": 1.0, "ratio": 2.0}, want: full(values{"port": int64(1), "ratio": 2.0})},
+		"numbers as json.Number":            {sent: values{"host": "h", "port": json.Number("1")}, want: full(values{"port": int64(1)})},
+		"a number as text":                  {sent: values{"host": "h", "port": "5433"}, want: full(values{"port": int64(5433)})},
+		"a bool as Python writes it":        {sent: values{"host": "h", "tls": "False"}, want: full(values{"tls": false})},
+		"a bool as JSON writes it":          {sent: values{"host": "h", "tls": "true"}, want: full(nil)},
+		"null where it may be":              {sent: values{"host": "h", "mode": nil, "include_events": nil}, want: full(nil)},
+		"names of events":                   {sent: values{"host": "h", "include_events": []any{"a"}}, want: full(values{"include_events": []string{"a"}})},
+		"more names of events than a statement takes": {
+			sent: values{"host": "h", "include_events": slices.Repeat([]any{"a"}, 1001)}, err: "'include_events' has more than 1000 names, or 65536 bytes of text",
+		},
+		"longer names of events than a statement takes": {
+			sent: values{"host": "h", "exclude_events": []any{strings.Repeat("a", 65537)}}, err: "'exclude_events' has more than 1000 names, or 65536 bytes of text",
+		},
 		"unknown keys come first, sorted":     {sent: values{"zz": 1, "aa": 1, "port": "x"}, err: "Configuration has unknown field/s: 'aa', 'zz'"},
 		"unknown keys inside":                 {sent: values{"host": "h", "copy": values{"bucket": "b", "x": 1}}, err: "Configuration has unknown field/s: 'copy.x'"},
 		"missing keys come before types":      {sent: values{"port": "x"}, err: "Configuration missing required field: 'host'"},

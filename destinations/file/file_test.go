@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,16 @@ func TestParseRefusesWhatCannotWork(t *testing.T) {
 			"/x",
 			map[string]any{"prefix": "/./.STAGING"},
 			"'prefix' may not be in '.staging', where files are prepared",
+		},
+		"a folder whose name no file system takes": {
+			"/x",
+			map[string]any{"prefix": "a/" + strings.Repeat("b", 129)},
+			"'prefix' is longer than 512 bytes, or one of its folders has a name of more than 128",
+		},
+		"more folders than a path may have": {
+			"/x",
+			map[string]any{"prefix": strings.Repeat("a/", 257)},
+			"'prefix' is longer than 512 bytes, or one of its folders has a name of more than 128",
 		},
 		"a character that names cannot have": {"/x", map[string]any{"prefix": "a\x00b"}, "'prefix' has a character that names of files cannot have"},
 		"a format that is not there": {

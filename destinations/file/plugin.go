@@ -54,6 +54,12 @@ func Plugin(server Server) destinations.Plugin {
 	})
 }
 
+// Bounds of a prefix: the names that file systems take have 255 bytes, and variables grow.
+const (
+	maxPrefix = 512
+	maxFolder = 128
+)
+
 func (s Server) validate(c Config) error {
 	if s.Root == "" {
 		return destinations.ConfigErrorf("This server has no folder for files: its TRANCHE_FILE_ROOT is not set")
@@ -64,7 +70,11 @@ func (s Server) validate(c Config) error {
 	if strings.ContainsRune(c.Prefix, 0) {
 		return destinations.ConfigErrorf("'prefix' has a character that names of files cannot have")
 	}
-	if slices.Contains(strings.Split(c.Prefix, "/"), "..") {
+	folders := strings.Split(c.Prefix, "/")
+	if len(c.Prefix) > maxPrefix || slices.ContainsFunc(folders, func(name string) bool { return len(name) > maxFolder }) {
+		return destinations.ConfigErrorf("'prefix' is longer than %d bytes, or one of its folders has a name of more than %d", maxPrefix, maxFolder)
+	}
+	if slices.Contains(folders, "..") {
 		return destinations.ConfigErrorf("'prefix' may not leave the folder of exports by '..'")
 	}
 	if inStaging(c.Prefix) {

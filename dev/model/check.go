@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"tranche/batch"
 	"tranche/destinations/objects"
 )
@@ -55,21 +53,13 @@ func (e *export) checkVisible(ctx context.Context) error {
 
 // checkRows compares what a reader sees with the source, wherever the source did not change since the run began.
 func (e *export) checkRows(ctx context.Context) error {
-	deliveries, err := e.deliveries(ctx)
+	deliveries, err := e.delivered(ctx)
 	if err != nil {
 		return err
-	}
-	runs, err := e.runs(ctx)
-	if err != nil {
-		return err
-	}
-	created := map[uuid.UUID]time.Time{}
-	for _, r := range runs {
-		created[r.id] = r.created
 	}
 	visible := e.visible()
 	for _, d := range deliveries {
-		if !e.changed(d.Interval).Before(created[d.RunID]) {
+		if !e.changed(d.Interval).Before(d.by.created) {
 			continue
 		}
 		want, err := e.rows(ctx, d.Interval)

@@ -104,6 +104,33 @@ func (e *export) runs(ctx context.Context) ([]run, error) {
 	})
 }
 
+// A delivered is a delivery with its run.
+type delivered struct {
+	batch.Delivery
+	by run
+}
+
+// delivered are the export's deliveries, oldest first.
+func (e *export) delivered(ctx context.Context) ([]delivered, error) {
+	deliveries, err := e.deliveries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := e.runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]delivered, len(deliveries))
+	for n, d := range deliveries {
+		at := slices.IndexFunc(runs, func(r run) bool { return r.id == d.RunID })
+		if at < 0 {
+			return nil, fmt.Errorf("%s was delivered by %s, which is no run of the export", d.Interval, d.RunID)
+		}
+		all[n] = delivered{Delivery: d, by: runs[at]}
+	}
+	return all, nil
+}
+
 // A listed is a run or a backfill as the API lists it.
 type listed struct {
 	ID         string

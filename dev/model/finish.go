@@ -53,22 +53,16 @@ func (s *sequence) finish(ctx context.Context) error {
 
 // redeliver retries the runs whose intervals have other rows now.
 func (e *export) redeliver(ctx context.Context) error {
-	deliveries, err := e.deliveries(ctx)
-	if err != nil {
-		return err
-	}
-	runs, err := e.runs(ctx)
+	deliveries, err := e.delivered(ctx)
 	if err != nil {
 		return err
 	}
 	for _, d := range deliveries {
-		for _, r := range runs {
-			if r.id != d.RunID || e.changed(d.Interval).Before(r.created) {
-				continue
-			}
-			if err := e.call(ctx, http.MethodPost, "/runs/"+r.id.String()+"/retry", nil, nil); err != nil {
-				return err
-			}
+		if e.changed(d.Interval).Before(d.by.created) {
+			continue
+		}
+		if err := e.call(ctx, http.MethodPost, "/runs/"+d.RunID.String()+"/retry", nil, nil); err != nil {
+			return err
 		}
 	}
 	return nil

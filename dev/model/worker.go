@@ -90,7 +90,7 @@ func runWorker(text string) error {
 		Source: source, Limits: limits(), Slots: 4, BackfillSlots: 4,
 		HousekeepEvery: housekeepEvery, Grace: housekeepGrace, LogRetention: logRetention,
 		Adjust: func(a *activities.Activities) {
-			a.Store = &probedStore{Store: a.Store, probe: probe}
+			a.Store = &probedStore{Store: without(c.Broken, a.Store), probe: probe}
 		},
 		Interceptors: []interceptor.WorkerInterceptor{&probedWorker{probe: probe}},
 	})
@@ -157,7 +157,7 @@ type visit struct {
 	Point  string `json:"point"`
 }
 
-// A probedStore has probes around what the protocol does in the database, and can leave a part of it out.
+// A probedStore has probes around what the protocol does in the database.
 type probedStore struct {
 	activities.Store
 	probe *probe
@@ -190,9 +190,6 @@ func (s *probedStore) AcquireLease(ctx context.Context, exportID uuid.UUID, i ba
 func (s *probedStore) Fence(
 	ctx context.Context, exportID uuid.UUID, i batch.Interval, token int64, keepRun uuid.UUID, keepGeneration int,
 ) ([]destinations.Journaled, error) {
-	if s.probe.config.Broken == "fence" {
-		return nil, s.probe.point(ctx, "after fence")
-	}
 	others, err := s.Store.Fence(ctx, exportID, i, token, keepRun, keepGeneration)
 	if err != nil {
 		return nil, err

@@ -113,10 +113,10 @@ func (c *Client) ResumeBackfill(ctx context.Context, export, id uuid.UUID) (Body
 }
 
 func (c *Client) steer(export, id uuid.UUID, verb string) call {
-	return call{method: http.MethodPost, path: c.path(export.String(), "backfills", id.String(), verb), again: true}
+	return call{method: http.MethodPost, path: c.path(export.String(), "backfills", id.String(), verb), once: true}
 }
 
 // CancelBackfill ends a backfill and its runs.
 func (c *Client) CancelBackfill(ctx context.Context, export, id uuid.UUID) (Body[Cancelled], error) {
-	return typed[Cancelled](c.do(ctx, call{method: http.MethodPost, path: c.path(export.String(), "backfills", id.String(), "cancel")}))
+	return typed[Cancelled](c.do(ctx, call{method: http.MethodPost, path: c.path(export.String(), "backfills", id.String(), "cancel"), once: true}))
 }

@@ -121,7 +121,7 @@ func TestWhatIsSentAgain(t *testing.T) {
 		"a change that is cut off: nobody knows whether it was": {change, cutsOff, 1},
 		"a change when the server is busy":                      {change, says(http.StatusServiceUnavailable, busy), 1},
 		"a change that is throttled was not made":               {change, says(http.StatusTooManyRequests, throttled, "Retry-After", "1"), 2},
-		"a cancel that is cut off":                              {stop, cutsOff, 1},
+		"a cancel that is cut off":                              {stop, cutsOff, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -93,14 +93,13 @@ type Paused struct {
 
 // PauseExport stops an export's schedule.
 func (c *Client) PauseExport(ctx context.Context, id uuid.UUID) (Body[Paused], error) {
-	return typed[Paused](c.do(ctx, call{method: http.MethodPost, path: c.path(id.String(), "pause"), again: true}))
+	return typed[Paused](c.do(ctx, call{method: http.MethodPost, path: c.path(id.String(), "pause"), once: true}))
 }
 
 // UnpauseExport resumes an export's schedule, and backfills what was missed when asked to.
 func (c *Client) UnpauseExport(ctx context.Context, id uuid.UUID, backfill bool) (Body[Paused], error) {
 	return typed[Paused](c.do(ctx, call{
-		method: http.MethodPost, path: c.path(id.String(), "unpause"), body: map[string]any{"backfill": backfill},
-		again: !backfill, // an export that is unpaused already is not backfilled
+		method: http.MethodPost, path: c.path(id.String(), "unpause"), body: map[string]any{"backfill": backfill}, once: true,
 	}))
 }
 

@@ -82,5 +82,5 @@ type Cancelled struct {
 
 // CancelRun ends a run.
 func (c *Client) CancelRun(ctx context.Context, export, id uuid.UUID) (Body[Cancelled], error) {
-	return typed[Cancelled](c.do(ctx, call{method: http.MethodPost, path: c.path(export.String(), "runs", id.String(), "cancel")}))
+	return typed[Cancelled](c.do(ctx, call{method: http.MethodPost, path: c.path(export.String(), "runs", id.String(), "cancel"), once: true}))
 }
