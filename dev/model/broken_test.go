@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSoakAProtocolThatLacksAPartIsFoundOut shows that the walks can fail: each does when the workers leave out a part.
+// TestSoakAProtocolThatLacksAPartIsFoundOut shows that the walks can fail: each does when the workers leave out a part. Without
+// the fence they fail only in rare races.
 func TestSoakAProtocolThatLacksAPartIsFoundOut(t *testing.T) { //nolint:paralleltest // each walk has the machine to itself
 	if os.Getenv("SOAK") != "true" {
 		t.Skip("long random walks: run make soak")
@@ -16,9 +17,8 @@ func TestSoakAProtocolThatLacksAPartIsFoundOut(t *testing.T) { //nolint:parallel
 	self, err := os.Executable()
 	require.NoError(t, err)
 	for part, missed := range map[string]string{ //nolint:paralleltest // as above
-		withoutFence:     `staged|visible|delivered`,
-		withoutPrevious:  `visible`,
-		withoutRecord:    `delivered|visible`,
+		withoutPrevious:  `visible, but of no delivery`,
+		withoutRecord:    `nothing settles`,
 		withoutSupersede: `are both delivered`,
 	} {
 		t.Run(part, func(t *testing.T) {
