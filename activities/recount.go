@@ -73,7 +73,8 @@ func (r *Recounter) count(ctx context.Context, d batch.Delivery) (late int64, co
 	rows, err := r.Activities.Source.Count(ctx, of.query)
 	if err != nil {
 		r.Activities.Log.Warn("An interval could not be counted again: whether rows came late is not known.",
-			zap.Int64("team_id", of.export.TeamID), zap.Stringer("batch_export_id", d.ExportID), zap.Stringer("run_id", d.RunID), zap.Stringer("interval", d.Interval), zap.Error(err))
+			zap.Int64("team_id", of.export.TeamID), zap.Stringer("batch_export_id", d.ExportID), zap.Stringer("run_id", d.RunID),
+			zap.Stringer("interval", d.Interval), zap.Error(err))
 		return 0, false
 	}
 	return max(0, rows-d.Rows), true

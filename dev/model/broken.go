@@ -10,7 +10,7 @@ import (
 	"tranche/destinations"
 )
 
-// Parts of the protocol that workers can leave out, to see that the model misses them.
+// Parts of the protocol that workers can leave out, to see that the model misses them: TRANCHE_MODEL_BROKEN names one for a walk.
 const (
 	withoutFence     = "fence"     // what others have staged for the interval stays
 	withoutPrevious  = "previous"  // what is visible is not removed

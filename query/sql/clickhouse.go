@@ -63,8 +63,8 @@ func clickHouseListed(e query.Expr, f fragment) fragment {
 	return f
 }
 
-// clickHouseDistinct reads, of the rows that agree in the distinct fields, the one that came first within the interval,
-// when that lies in the part: so the parts of an interval have each row once.
+// clickHouseDistinct reads one of the rows that agree in the distinct fields, when the one that came first within the interval
+// lies in the part: so the parts of an interval have each row once. Which of those in the part, the server chooses.
 func clickHouseDistinct(w writer, s *selection) {
 	keys := fill("@*", w.plain(w.table.Distinct)...)
 	if s.counts {
